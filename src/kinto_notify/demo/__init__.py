@@ -1,0 +1,1 @@
+"""A whole Kinto, Redis and inbox on loopback, for `kinto-notify demo` and for the tests."""

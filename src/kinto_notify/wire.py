@@ -1,0 +1,114 @@
+"""The stream between Kinto and the daemon: key and field names, ids, and the JSON on it.
+
+What comes in: plain Python values from Kinto's process. What goes out: the two fields of a stream entry
+(`v` and `event`, a CloudEvents 1.0 envelope in structured JSON form). Standard library only: both Kinto's process and
+the daemon import it, and a consumer in another language needs nothing more than what is written here.
+"""
+
+import json
+import os
+import re
+import threading
+import time
+import uuid
+from typing import Any
+
+VERSION = "1"
+FIELD_VERSION = "v"
+FIELD_EVENT = "event"
+GROUP = "kinto-notify"
+DEFAULT_NAMESPACE = "kinto-notify"
+TYPE_PREFIX = "org.kinto-storage"
+SPEC_VERSION = "1.0"
+DATA_SCHEMA = "urn:kinto-notify:event:1"
+
+#: An entry never holds more changes or bytes than this; larger events are split, larger objects cut to their id.
+MAX_CHANGES = 500
+MAX_ENTRY_BYTES = 256 * 1024
+#: pydantic's JSON parser stops at about 200 levels; deeper values are replaced by a marker before they travel.
+MAX_DEPTH = 64
+MAX_INTEGER_BITS = 4096
+TOO_DEEP = "… (nested too deeply)"
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
+# Lone surrogates cannot be encoded as UTF-8; NUL is refused by mail and by PostgreSQL's text.
+_UNCLEAN = re.compile("[\ud800-\udfff\x00]")
+_REPLACEMENT = "�"
+
+
+def check_namespace(namespace: str) -> str:
+    """Return the namespace, or raise `ValueError` if it would break the hash tag that keeps all keys in one slot."""
+    if not _NAMESPACE.match(namespace):
+        raise ValueError(f"namespace {namespace!r}: 1 to 64 letters, digits, '_', '.', ':' or '-'")
+    return namespace
+
+
+def events_key(namespace: str) -> str:
+    """Name the stream of a namespace."""
+    return f"{{{namespace}}}:events"
+
+
+_id_lock = threading.Lock()
+_last_id = 0
+
+
+def new_id(now_ms: int | None = None) -> str:
+    """Return a UUIDv7 (RFC 9562 5.7) that sorts after every one this process made before.
+
+    The 12 bits after the time and the 62 random ones are counted up when the clock stands still or goes back.
+    """
+    global _last_id
+    ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    fresh = (ms & ((1 << 48) - 1)) << 74 | int.from_bytes(os.urandom(10), "big") >> 6
+    with _id_lock:
+        # A step of 2**20 leaves the next ids unguessable and 2**42 of them to a millisecond.
+        _last_id = fresh if fresh >> 74 > _last_id >> 74 else _last_id + (1 << 20) + (fresh & 0xFFFFF)
+        number = _last_id
+    high = number >> 62
+    value = (high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | number & ((1 << 62) - 1)
+    return str(uuid.UUID(int=value))
+
+
+def id_time(event_id: str) -> int | None:
+    """Return the milliseconds since the epoch inside a UUIDv7, or None for any other id."""
+    try:
+        parsed = uuid.UUID(event_id)
+    except ValueError:
+        return None
+    return parsed.int >> 80 if parsed.version == 7 else None
+
+
+def clean(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return JSON data fit to travel: lone surrogates and NUL become U+FFFD, what is nested too deeply a marker.
+
+    Anything that JSON does not know is replaced by its `str()`. Non-finite numbers become their names.
+    """
+    if isinstance(value, str):
+        return _UNCLEAN.sub(_REPLACEMENT, value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        # Python refuses to print an integer of more than 4,300 digits.
+        return value if value.bit_length() <= MAX_INTEGER_BITS else "… (a number too large to print)"
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if depth <= 0:
+        return TOO_DEEP
+    if isinstance(value, dict):
+        return {clean(k if isinstance(k, str) else str(k)): clean(v, depth - 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item, depth - 1) for item in value]
+    return clean(str(value))
+
+
+def dumps(value: Any) -> str:
+    """Encode as compact JSON that is always valid UTF-8. Fast where nothing needs `clean`."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(clean(value), ensure_ascii=False, separators=(",", ":"))
+    # `ensure_ascii=False` writes NUL as an escape, so a search for the escape finds it (and, rarely, a harmless
+    # backslash before "u0000", which `clean` leaves as it is).
+    if "\\u0000" in text or _UNCLEAN.search(text) or text.count("[") + text.count("{") > MAX_DEPTH:
+        text = json.dumps(clean(value), ensure_ascii=False, separators=(",", ":"))
+    return text
