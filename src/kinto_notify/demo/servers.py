@@ -98,7 +98,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.environment()},
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it calls prctl and nothing else
             )
         if not _wait(lambda: self._ended() or self.ready(), timeout) or self._ended():
             tail = self.log.read_text(errors="replace")[-2000:]
@@ -217,9 +217,7 @@ class KintoServer(Server):
         super().__init__(directory)
         self.ini = directory / "kinto.ini"
         self.spool = directory / "spool"
-        self.ini.write_text(
-            KINTO_INI.format(port=self.port, redis_url=redis_url, spool=self.spool, extra=extra)
-        )
+        self.ini.write_text(KINTO_INI.format(port=self.port, redis_url=redis_url, spool=self.spool, extra=extra))
 
     @property
     def url(self) -> str:

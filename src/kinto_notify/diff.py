@@ -1,0 +1,98 @@
+"""What differs between two objects, field by field, as text short enough to be read.
+
+Pure. In: the old and the new object of a change. Out: `FieldDiff`s by JSON pointer, in the order of the new object's
+fields, the removed ones last. A redacted field is never in it, nor a value that holds one.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kinto_notify import pointer
+from kinto_notify.pointer import MISSING, Pointer
+
+#: Kinto writes these itself at each change: they say nothing of what a person did.
+BOOKKEEPING = frozenset({("last_modified",), ("id",), ("deleted",)})
+#: A value longer than this is cut in the middle: both ends tell more than the beginning alone.
+MAX_VALUE_LENGTH = 240
+#: A line of a digest shows so many fields, and counts the others.
+MAX_FIELDS = 20
+#: Deeper than this a value is shown whole (and cut), not taken apart.
+_MAX_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDiff:
+    """One field; `old` or `new` is None where the field was added or removed."""
+
+    pointer: str
+    old: str | None
+    new: str | None
+
+
+def differences(
+    old: Mapping[str, object] | None, new: Mapping[str, object] | None, redacted: Sequence[Pointer] = ()
+) -> tuple[tuple[FieldDiff, ...], int]:
+    """Return the first `MAX_FIELDS` differing fields and how many more there are."""
+    shown: list[FieldDiff] = []
+    more = 0
+    for path, before, after in _walk((), old or {}, new or {}):
+        if path in BOOKKEEPING or pointer.overlaps(redacted, path):
+            continue
+        if len(shown) < MAX_FIELDS:
+            shown.append(FieldDiff(pointer.text(path), _show(before), _show(after)))
+        else:
+            more += 1
+    return tuple(shown), more
+
+
+def differs(old: Mapping[str, object] | None, new: Mapping[str, object] | None, path: Pointer) -> bool:
+    """Tell whether the value at the pointer was added, removed or changed."""
+    before, after = pointer.find(old or {}, path), pointer.find(new or {}, path)
+    return not _same(before, after)
+
+
+def _same(before: object, after: object) -> bool:
+    """Compare as JSON does: true is not 1, and 1 is 1.0."""
+    if isinstance(before, bool) != isinstance(after, bool):
+        return False
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before.keys() == after.keys() and all(_same(before[key], after[key]) for key in before)
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) == len(after) and all(map(_same, before, after))
+    return bool(before == after)
+
+
+def _walk(path: Pointer, before: object, after: object) -> Iterator[tuple[Pointer, object, object]]:
+    """Yield the differing leaves; an object or list that is on one side only is taken apart too."""
+    if len(path) < _MAX_DEPTH:
+        sides = (before, after)
+        if all(isinstance(side, dict) or (side is MISSING and path) for side in sides):
+            left = before if isinstance(before, dict) else {}
+            right = after if isinstance(after, dict) else {}
+            if (left or right) or not path:
+                for key in [*right, *(key for key in left if key not in right)]:
+                    yield from _walk((*path, str(key)), left.get(key, MISSING), right.get(key, MISSING))
+                return
+        if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+            for index, (one, other) in enumerate(zip(before, after, strict=True)):
+                yield from _walk((*path, str(index)), one, other)
+            return
+    if not _same(before, after):
+        yield path, before, after
+
+
+def _show(value: object) -> str | None:
+    """Write a value as a person would read it: text bare, everything else as JSON."""
+    if value is MISSING:
+        return None
+    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return cut_middle(written)
+
+
+def cut_middle(written: str, limit: int = MAX_VALUE_LENGTH) -> str:
+    """Shorten text to `limit` characters, keeping both ends."""
+    if len(written) <= limit:
+        return written
+    head = (limit - 3) * 2 // 3
+    return f"{written[:head]} … {written[len(written) - (limit - 3 - head) :]}"

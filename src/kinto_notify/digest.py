@@ -1,0 +1,184 @@
+"""When it is due: the changes of one subscription, one group key and one audience.
+
+Pure: `now` is an argument, in milliseconds of Redis `TIME`. A digest keeps *lines* (what a mail shows of a change) and
+counters, never raw objects, so that its size has a bound and a retry composes the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kinto_notify.address import Mailbox
+from kinto_notify.diff import FieldDiff
+
+#: The audience of a digest that all recipients of its subscription get alike.
+EVERYONE = "*"
+#: What `group_by` may name besides filter words: one mail for each change.
+GROUP_BY_CHANGE = "change"
+#: Each mail that follows at once on another makes the interval grow by this factor, up to `max_wait`.
+INTERVAL_GROWTH = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRules:
+    """How long changes are gathered; all times in milliseconds."""
+
+    wait: int = 30_000
+    interval: int = 300_000
+    max_wait: int = 1_800_000
+    max_events: int | None = None
+    max_listed: int = 100
+    group_by: tuple[str, ...] = ("bucket_id", "collection_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a mail shows of one change. `timestamp` is Kinto's `last_modified`, in milliseconds."""
+
+    action: str
+    resource_name: str
+    id: str
+    uri: str = ""
+    title: str = ""
+    user_id: str = ""
+    timestamp: int = 0
+    fields: tuple[FieldDiff, ...] = ()
+    more_fields: int = 0
+    truncated: bool = False
+    maybe: bool = False
+    children: tuple[tuple[str, int], ...] = ()
+
+    def encode(self) -> str:
+        """Write as one compact JSON array; its first element is the version of the form."""
+        return json.dumps(
+            [
+                1,
+                self.action,
+                self.resource_name,
+                self.id,
+                self.uri,
+                self.title,
+                self.user_id,
+                self.timestamp,
+                [[one.pointer, one.old, one.new] for one in self.fields],
+                self.more_fields,
+                int(self.truncated),
+                int(self.maybe),
+                self.children,
+            ],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> "Line":
+        """Read what `encode` wrote; further elements of a later minor form are ignored."""
+        _, action, resource, ident, uri, title, user, stamp, fields, more, cut, maybe, children, *_ = json.loads(text)
+        return cls(
+            action=action,
+            resource_name=resource,
+            id=ident,
+            uri=uri,
+            title=title,
+            user_id=user,
+            timestamp=stamp,
+            fields=tuple(FieldDiff(*one) for one in fields),
+            more_fields=more,
+            truncated=bool(cut),
+            maybe=bool(maybe),
+            children=tuple((name, count) for name, count in children),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DigestKey:
+    """What makes two changes go into one digest."""
+
+    identity: str
+    text: str
+    group: tuple[tuple[str, str], ...]
+    audience: str = EVERYONE
+
+    @property
+    def id(self) -> str:
+        """The digest's id: a hash of subscription identity, resolved text, group key and audience."""
+        return _hash(self.identity, self.text, json.dumps(self.group), self.audience)
+
+    @property
+    def pace(self) -> str:
+        """Name the memory of when this group was last mailed; it outlives an edit of the subscription's text."""
+        return _hash(self.identity, json.dumps(self.group), self.audience)
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """What one event adds to one digest, atomically with its acknowledgement."""
+
+    key: DigestKey
+    rules: DigestRules
+    recipients: tuple[Mailbox, ...]
+    counts: Mapping[str, int]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDigest:
+    """A digest that is due, or will be."""
+
+    id: str
+    identity: str
+    first: int
+    due: int
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenDigest:
+    """A digest that takes nothing more. `frozen` is its date in every retry; `cursor` how many recipients are done."""
+
+    id: str
+    key: DigestKey
+    recipients: tuple[Mailbox, ...]
+    counts: Mapping[str, int]
+    lines: tuple[Line, ...]
+    first: int
+    frozen: int
+    cursor: int = 0
+    attempts: int = 0
+
+    @property
+    def changes(self) -> int:
+        """How many changes it tells of, listed or not."""
+        return sum(self.counts.values())
+
+    @property
+    def group(self) -> dict[str, str]:
+        """The group key as words."""
+        return dict(self.key.group)
+
+
+def count_key(resource_name: str, action: str) -> str:
+    """Name the counter of a kind of change."""
+    return f"{resource_name} {action}"
+
+
+def group_key(group_by: Sequence[str], words: Mapping[str, str], change_id: str) -> tuple[tuple[str, str], ...]:
+    """Return the group of a change as (word, value) pairs; a word that the change lacks has the empty value."""
+    return tuple((word, change_id if word == GROUP_BY_CHANGE else words.get(word, "")) for word in group_by)
+
+
+def next_interval(rules: DigestRules, previous: int | None, kept_coming: bool) -> int:
+    """Return the interval after a mail: it grows while changes keep coming, and starts anew after a calm."""
+    if previous is None or not kept_coming:
+        return rules.interval
+    return max(rules.interval, min(int(previous * INTERVAL_GROWTH), rules.max_wait))
+
+
+def _hash(*parts: str) -> str:
+    """Hash parts so that no two lists of parts meet; 128 bits, as hex."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,110 @@
+"""One event, all subscriptions: what is added to which digest.
+
+Pure: the decision that intake carries out. In: a validated event and the subscriptions. Out: `Filing`s, one for each
+digest that the event touches, with counters of all its changes and lines of the first `max_listed`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from kinto_notify.address import Mailbox
+from kinto_notify.diff import cut_middle, differences
+from kinto_notify.digest import EVERYONE, DigestKey, Filing, Line, count_key, group_key
+from kinto_notify.event import Change, Event, current, words
+from kinto_notify.pointer import covers
+from kinto_notify.subscription import Subscription
+
+#: Where people put the name of a thing, in the order of our trust.
+TITLE_FIELDS = ("title", "name", "label", "display_name", "displayName", "subject")
+_MAX_TITLE = 120
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What one event adds to one digest, while it is being counted."""
+
+    subscription: Subscription
+    recipients: tuple[Mailbox, ...]
+    counts: Counter[str] = field(default_factory=Counter)
+    lines: list[str] = field(default_factory=list)
+
+
+def file_event(
+    event: Event,
+    subscriptions: Iterable[Subscription],
+    allowed: Callable[[Mailbox], bool] = lambda mailbox: True,
+) -> list[Filing]:
+    """Decide where an event goes; `allowed` is the operator's policy for addresses that a record named."""
+    gathered: dict[DigestKey, _Gathered] = {}
+    having = [(change, words(event, change)) for change in event.data.changes]
+    counter = count_key(event.data.resource_name, event.data.action)
+    for subscription in subscriptions:
+        encoded: dict[int, str] = {}
+        for index, (change, known) in enumerate(having):
+            if subscription.refuses(event, change, known) is not None:
+                continue
+            group = group_key(subscription.rules.group_by, known, change.id)
+            for audience, mailboxes in subscription.audiences(event, change):
+                if audience != EVERYONE and mailboxes[0] not in subscription.recipients and not allowed(mailboxes[0]):
+                    continue
+                key = DigestKey(subscription.identity, subscription.text, group, audience)
+                digest = gathered.get(key)
+                if digest is None:
+                    digest = gathered[key] = _Gathered(subscription, mailboxes)
+                digest.counts[counter] += 1
+                if len(digest.lines) < subscription.rules.max_listed:
+                    if index not in encoded:
+                        encoded[index] = render_line(event, change, subscription).encode()
+                    digest.lines.append(encoded[index])
+    return [
+        Filing(key, one.subscription.rules, one.recipients, dict(one.counts), tuple(one.lines))
+        for key, one in gathered.items()
+    ]
+
+
+def render_line(event: Event, change: Change, subscription: Subscription) -> Line:
+    """Return what a mail of this subscription shows of a change: nothing of its data where `content` is none."""
+    data = event.data
+    action = data.action
+    told = subscription.presentation.content == "full"
+    after = None if action == "delete" else change.new
+    fields, more = differences(change.old, after, subscription.redact) if told else ((), 0)
+    return Line(
+        action=action,
+        resource_name=data.resource_name,
+        id=change.id,
+        uri=change.uri,
+        title=_title(event, change, subscription) if told else "",
+        user_id=data.user_id,
+        timestamp=_timestamp(event, change),
+        fields=fields,
+        more_fields=more,
+        truncated=change.truncated,
+        maybe=data.maybe,
+        children=tuple(sorted(data.children.items())),
+    )
+
+
+def _title(event: Event, change: Change, subscription: Subscription) -> str:
+    document = current(change, event.data.action)
+    for name in TITLE_FIELDS:
+        value = document.get(name)
+        if isinstance(value, str) and value.strip() and not covers(subscription.redact, (name,)):
+            return cut_middle(" ".join(value.split()), _MAX_TITLE)
+    if event.data.title and len(event.data.changes) == 1 and _may_show_title(subscription):
+        return cut_middle(" ".join(event.data.title.split()), _MAX_TITLE)
+    return ""
+
+
+def _may_show_title(subscription: Subscription) -> bool:
+    # The listener took it from a field it does not name: with anything redacted it could be that one.
+    return not subscription.redact
+
+
+def _timestamp(event: Event, change: Change) -> int:
+    for document in (change.new, change.old):
+        stamp = document.get("last_modified") if document else None
+        if isinstance(stamp, int) and not isinstance(stamp, bool):
+            return stamp
+    return event.data.timestamp
