@@ -1,0 +1,205 @@
+"""The event listener for Kinto and Cliquet: captures committed changes for the Redis stream.
+
+In: Kinto's configuration, then its `ResourceChanged` events. Out: entries in the outbox, bound to the transaction.
+`load_from_config` raises `ConfigurationError` for a wrong setting, which stops Kinto and names it; the listener itself
+never raises.
+"""
+
+import importlib
+import logging
+import threading
+from typing import Any
+
+from pyramid.events import NewRequest
+from pyramid.exceptions import ConfigurationError
+
+from kinto_notify import wire
+from kinto_notify.errors import ConfigError
+from kinto_notify.outbox.adoption import Adoption
+from kinto_notify.outbox.capture import Captured, Origin, capture, impacted_of
+from kinto_notify.outbox.counters import Counters
+from kinto_notify.outbox.directory import SpoolDirectory
+from kinto_notify.outbox.joined import Joined
+from kinto_notify.outbox.settings import OutboxSettings, read_settings
+from kinto_notify.outbox.split import entries
+from kinto_notify.outbox.spool_outbox import SpoolOutbox
+from kinto_notify.outbox.storage import StorageView
+from kinto_notify.outbox.stream import Stream
+from kinto_notify.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+
+def load_from_config(config: Any, prefix: str = "") -> "Listener":
+    """Make the listener that `event_listeners.<name>.use = kinto_notify.listener` asks for."""
+    return _made(config, prefix)
+
+
+def include(config: Any) -> None:
+    """Switch on by `kinto.includes = kinto_notify`; settings under `notify.`."""
+    listener = _made(config, "notify.")
+    config.add_subscriber(listener, _changed_event())
+
+
+def _made(config: Any, prefix: str) -> "Listener":
+    try:
+        settings = read_settings(config.get_settings(), prefix)
+        listener = Listener(settings, config.registry)
+        for name in settings.events:
+            config.add_subscriber(listener, _event_class(prefix, name))
+    except ConfigError as error:
+        # Kinto swallows an ImportError or AttributeError from here and tries again under another name.
+        raise ConfigurationError(f"kinto-notify: {'; '.join(error.problems)}") from None
+    if config.get_settings().get("tm.manager_hook"):
+        logger.warning("kinto-notify: tm.manager_hook is set; Kinto's own storage ignores such a manager")
+    config.add_subscriber(listener.on_request, NewRequest)
+    return listener
+
+
+def _changed_event() -> Any:
+    for package in ("kinto.core.events", "cliquet.events"):
+        try:
+            return importlib.import_module(package).ResourceChanged
+        except ImportError:
+            continue
+    raise ConfigError("neither kinto nor cliquet is installed")
+
+
+def _event_class(prefix: str, name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        raise ConfigError(f"{prefix}events: there is no {name}") from None
+
+
+class Listener:
+    """Called by Kinto with each event, inside the transaction."""
+
+    def __init__(self, settings: OutboxSettings, registry: Any) -> None:
+        self._settings = settings
+        self._counters = Counters(registry)
+        self._storage = StorageView(registry)
+        directory = SpoolDirectory(settings.spool, settings.namespace)
+        self._outbox = SpoolOutbox(directory, self._counters, durable=settings.durable)
+        adoption = None if settings.external_relay else Adoption(directory, self._storage)
+        self._relay = Relay(
+            self._outbox,
+            lambda: Stream(settings.url, settings.namespace, settings.retention),
+            adoption,
+            self._counters,
+            settings.retention,
+        )
+        self._stamp = (settings.url, settings.namespace)
+
+    def on_request(self, event: Any) -> None:
+        """Start the relay with the first request of this process; remember the transaction a request began with."""
+        self._relay.ensure_running()
+        request = event.request
+        if not hasattr(request, "parent"):
+            request.kinto_notify_began = _current(_manager(request))
+
+    def __call__(self, event: Any) -> None:
+        """Capture one event. Never raises: a fault of ours is not the writer's."""
+        try:
+            self._capture(event)
+        except Exception:
+            self._counters.count("capture_faults")
+            logger.critical("kinto-notify could not capture %r: it will not be notified", event, exc_info=True)
+
+    def _capture(self, event: Any) -> None:
+        # With `includes` and `event_listeners` both, or the listener named twice, one event comes here twice.
+        taken = event.__dict__.setdefault("_kinto_notify", set())
+        if self._stamp in taken:
+            return
+        taken.add(self._stamp)
+        request = _root(event.request)
+        captured = capture(event, _origin(request), self._settings, self._children(event))
+        if captured is None:
+            return
+        manager = _manager(request)
+        transaction = _current(manager)
+        if transaction is None:
+            self._without_transaction(captured)
+            return
+        joined = _joined(transaction, self._outbox)
+        if joined is None:
+            joined = Joined(self._outbox, self._storage, manager)
+            transaction.join(joined)
+            transaction.set_data(self._outbox, joined)
+            if getattr(request, "kinto_notify_began", None) is not transaction:
+                # A sub-request of this batch was rolled back, its events were not.
+                transaction.addBeforeCommitHook(joined.drop_rolled_back)
+        joined.add(captured)
+
+    def _without_transaction(self, captured: Captured) -> None:
+        """What is written outside any transaction is committed already."""
+        self._outbox.commit(self._outbox.prepare(entries(captured), ""))
+
+    def _children(self, event: Any) -> dict[str, int]:
+        payload = getattr(event, "payload", None) or {}
+        if payload.get("action") != "delete" or payload.get("resource_name") not in ("bucket", "collection"):
+            return {}
+        uris = []
+        for item in impacted_of(event):
+            object_id = (item.get("old") or item.get("new") or {}).get("id", "")
+            if payload["resource_name"] == "bucket":
+                uris.append(f"/buckets/{object_id}")
+            else:
+                uris.append(f"/buckets/{payload.get('bucket_id')}/collections/{object_id}")
+        return self._storage.children(payload["resource_name"], uris)
+
+
+def _root(request: Any) -> Any:
+    """Return the HTTP request that a batch's sub-request belongs to."""
+    while getattr(request, "parent", None) is not None:
+        request = request.parent
+    return request
+
+
+def _manager(request: Any) -> Any:
+    manager = getattr(request, "tm", None)
+    if manager is not None:
+        return manager
+    import transaction
+
+    return transaction.manager
+
+
+def _current(manager: Any) -> Any:
+    """Return the manager's transaction; None where an explicit manager has none."""
+    from transaction.interfaces import NoTransaction
+
+    try:
+        return manager.get()
+    except NoTransaction:
+        return None
+
+
+def _joined(transaction: Any, outbox: SpoolOutbox) -> Joined | None:
+    try:
+        joined: Joined = transaction.data(outbox)
+    except KeyError:
+        return None
+    return joined
+
+
+_origin_lock = threading.Lock()
+
+
+def _origin(request: Any) -> Origin:
+    """Describe the HTTP request, once: all events of a batch tell the same id."""
+    with _origin_lock:
+        known: Origin | None = request.__dict__.get("kinto_notify_origin")
+        if known is None:
+            agent = request.headers.get("User-Agent") or ""
+            known = Origin(wire.new_id(), _root_url(request), str(request.client_addr or ""), agent[:500])
+            request.__dict__["kinto_notify_origin"] = known
+    return known
+
+
+def _root_url(request: Any) -> str:
+    try:
+        return str(request.route_url("hello"))
+    except KeyError:
+        return f"{request.application_url}/"

@@ -1,0 +1,186 @@
+"""The listener's settings in Kinto's ini or environment.
+
+In: Pyramid's settings (un-prefixed keys), the prefix of our keys (`event_listeners.notify.` or `notify.`).
+Out: one frozen `OutboxSettings`. Fails with `ConfigError` that lists every wrong setting by its full name;
+values that may hold a password are never repeated.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kinto_notify import wire
+from kinto_notify.errors import ConfigError
+
+URL_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
+#: Account events carry password hashes.
+NEVER_PUBLISHED = frozenset({"account"})
+_KINTO_OWN = frozenset({"use", "actions", "resources"})
+#: Keys of `kinto_redis.listeners`, which stood under the same prefix: nothing to do for them here.
+_OF_FORMER_LISTENERS = frozenset({"pool_size", "listname"})
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?\Z")
+_T = TypeVar("_T")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSettings:
+    """What the operator chose; `retention` in seconds, `redact` as JSON pointers split at their slashes."""
+
+    url: str
+    namespace: str = wire.DEFAULT_NAMESPACE
+    spool: Path = Path()
+    external_relay: bool = False
+    durable: bool = False
+    retention: int = 86400
+    events: tuple[str, ...] = ()
+    exclude: frozenset[str] = NEVER_PUBLISHED
+    redact: tuple[tuple[str, ...], ...] = ()
+
+
+def read_settings(settings: Mapping[str, Any], prefix: str) -> OutboxSettings:
+    """Read all keys under `prefix`; an environment variable wins, also for a key that the ini lacks."""
+    return _Reader(settings, prefix).read()
+
+
+def parse_duration(text: str) -> int:
+    """Return the seconds of `90s`, `5m`, `1h30m`, `7d` or a bare number; `ValueError` if it is none of these."""
+    match = _DURATION.match(text.strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f"{text!r} is not a duration such as 90s, 5m, 24h or 1h30m")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def default_spool() -> Path:
+    """Return the spool directory for those who set none: in the user's state directory."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    home = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
+    return home / "kinto-notify" / "spool"
+
+
+class _Reader:
+    def __init__(self, settings: Mapping[str, Any], prefix: str) -> None:
+        self.settings = settings
+        self.prefix = prefix
+        self.problems: list[str] = []
+        # Kinto has `settings_prefix`, Cliquet `project_name` and also takes its own name.
+        named = (settings.get("settings_prefix"), settings.get("project_name"), "cliquet")
+        self.projects = [str(name) for name in dict.fromkeys(named) if name]
+        self.known: set[str] = set()
+
+    def text(self, key: str) -> str:
+        self.known.add(key)
+        for project in self.projects:
+            name = f"{project}.{self.prefix}{key}".replace(".", "_").replace("-", "_").upper()
+            if name in os.environ:
+                return os.environ[name].strip()
+        return str(self.settings.get(self.prefix + key) or "").strip()
+
+    def parsed(self, key: str, parse: Callable[[str], _T], default: _T) -> _T:
+        text = self.text(key)
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.problems.append(f"{self.prefix}{key}: {error}")
+            return default
+
+    def choice(self, key: str, *allowed: str) -> str:
+        def parse(text: str) -> str:
+            if text.lower() not in allowed:
+                raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+            return text.lower()
+
+        return self.parsed(key, parse, allowed[0])
+
+    def read(self) -> OutboxSettings:
+        self._not_yet()
+        external = self.choice("relay", "thread", "external") == "external"
+        spool = self.parsed("spool", _directory, None)
+        if external and spool is None:
+            self.problems.append(f"{self.prefix}spool: must be set when {self.prefix}relay is external")
+        result = OutboxSettings(
+            url=self._url(),
+            namespace=self.parsed("namespace", wire.check_namespace, wire.DEFAULT_NAMESPACE),
+            spool=spool or default_spool(),
+            external_relay=external,
+            durable=self.choice("durability", "normal", "full") == "full",
+            retention=self.parsed("retention", parse_duration, 86400),
+            events=self.parsed("events", _dotted_names, ()),
+            exclude=NEVER_PUBLISHED | frozenset(self.parsed("exclude_resources", _words, ())),
+            redact=self.parsed("redact", _pointers, ()),
+        )
+        self._unknown()
+        if self.problems:
+            raise ConfigError(self.problems)
+        return result
+
+    def _url(self) -> str:
+        url = self.text("url")
+        if not url:
+            self.problems.append(f"{self.prefix}url: is missing (for example redis://localhost:6379/0)")
+        elif not url.startswith(URL_SCHEMES):
+            # The value may hold a password: only what is expected is told.
+            self.problems.append(f"{self.prefix}url: must start with one of {', '.join(URL_SCHEMES)}")
+        return url
+
+    def _not_yet(self) -> None:
+        if self.choice("outbox", "auto", "spool", "postgresql") == "postgresql":
+            self.problems.append(f"{self.prefix}outbox: postgresql is not in this version yet; use auto or spool")
+        for key in ("hooks", "strict"):
+            if self.parsed(key, _boolean, False):
+                self.problems.append(f"{self.prefix}{key}: true is not in this version yet")
+
+    def _unknown(self) -> None:
+        allowed = self.known | _KINTO_OWN
+        for full in self.settings:
+            key = full.removeprefix(self.prefix)
+            if key == full or key in allowed or key in _OF_FORMER_LISTENERS:
+                continue
+            near = difflib.get_close_matches(key, allowed, 1)
+            hint = f"; did you mean {self.prefix}{near[0]}?" if near else ""
+            self.problems.append(f"{full}: there is no such setting{hint}")
+
+
+def _boolean(text: str) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return words[text.lower()]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def _directory(text: str) -> Path | None:
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ValueError(f"{text!r} is not an absolute path")
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{text!r} is not a directory")
+    return path
+
+
+def _dotted_names(text: str) -> tuple[str, ...]:
+    for name in _words(text):
+        if not _DOTTED.match(name):
+            raise ValueError(f"{name!r} is not the dotted name of an event class")
+    return _words(text)
+
+
+def _pointers(text: str) -> tuple[tuple[str, ...], ...]:
+    pointers = []
+    for pointer in text.split():
+        if not pointer.startswith("/") or pointer == "/":
+            raise ValueError(f"{pointer!r} is not a JSON pointer such as /password")
+        # RFC 6901: ~1 first, so that ~01 stays "~1".
+        steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/"))
+        pointers.append(tuple(steps))
+    return tuple(pointers)

@@ -1,0 +1,71 @@
+"""What Kinto's (or Cliquet's) storage holds now, as `last_modified` by object.
+
+In: the registry of the application. Out: timestamps of live objects and tombstones. Raises what the storage backend
+raises. Both projects' APIs are imported when first needed, since only one of them is there.
+"""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+#: Backends whose objects end with the process that holds them.
+_VOLATILE = (".storage.memory",)
+#: Deleting more parents than this in one request tells no counts of their children.
+_MAX_PARENTS_COUNTED = 20
+_IDS_PER_QUERY = 500
+
+
+class StorageView:
+    """Reads the application's storage; `None` as registry or no storage in it: knows nothing."""
+
+    def __init__(self, registry: Any) -> None:
+        self._registry = registry
+
+    @property
+    def _storage(self) -> Any:
+        return getattr(self._registry, "storage", None)
+
+    def outlives_process(self) -> bool:
+        """Tell whether what a dead process wrote is still there."""
+        storage = self._storage
+        return storage is not None and not type(storage).__module__.endswith(_VOLATILE)
+
+    def last_modified(self, resource: str, parent: str, ids: Iterable[str]) -> dict[str, int | None]:
+        """Return `last_modified` by id, of tombstones too, None for what is absent; nothing if it can't be asked."""
+        wanted = list(dict.fromkeys(ids))
+        storage = self._storage
+        if storage is None or (resource != "bucket" and not parent):
+            # Only Kinto's own resources have a parent id that an event tells.
+            return {}
+        core = importlib.import_module(type(storage).__module__.partition(".")[0])
+        known: dict[str, int | None] = dict.fromkeys(wanted)
+        for start in range(0, len(wanted), _IDS_PER_QUERY):
+            for found in _list(core.__name__, storage, resource, parent, wanted[start : start + _IDS_PER_QUERY]):
+                known[str(found["id"])] = found["last_modified"]
+        return known
+
+    def children(self, resource: str, uris: Sequence[str]) -> dict[str, int]:
+        """Count what buckets or collections hold, by resource; empty if that is unknown or they are many."""
+        storage = self._storage
+        patterns: dict[str, Mapping[str, str]] = {
+            "bucket": {"collection": "{}", "group": "{}", "record": "{}/collections/*"},
+            "collection": {"record": "{}"},
+        }
+        if resource not in patterns or len(uris) > _MAX_PARENTS_COUNTED or not hasattr(storage, "count_all"):
+            return {}
+        counts = {
+            child: sum(storage.count_all(child, pattern.format(uri)) for uri in uris)
+            for child, pattern in patterns[resource].items()
+        }
+        return {child: count for child, count in counts.items() if count}
+
+
+def _list(package: str, storage: Any, resource: str, parent: str, ids: list[str]) -> list[Any]:
+    core = "kinto.core" if package != "cliquet" else "cliquet"
+    filter_class = importlib.import_module(f"{core}.storage").Filter
+    comparison = importlib.import_module(f"{core}.utils").COMPARISON
+    filters = [filter_class("id", ids, comparison.IN)]
+    if hasattr(storage, "list_all"):
+        return list(storage.list_all(resource, parent, filters=filters, include_deleted=True))
+    # Cliquet, and Kinto before 14, answer with the objects and their number.
+    return list(storage.get_all(resource, parent, filters=filters, include_deleted=True)[0])

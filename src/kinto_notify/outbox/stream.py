@@ -1,0 +1,115 @@
+"""The near end of the Redis stream: connect, and append entries in one round trip.
+
+In: entries. Out: whether Redis has all of them. Raises `StoreUnavailable` with the reason, without any password; after
+it, some of the entries may be in the stream: appending them again is safe, their event ids are the same.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from kinto_notify import wire
+from kinto_notify.errors import StoreUnavailable
+from kinto_notify.outbox.split import Entry
+
+_CONNECT_SECONDS = 2.0
+_SOCKET_SECONDS = 5.0
+_SENTINEL_PORT = 26379
+
+
+class Stream:
+    """A connection to the stream of one namespace, opened when first needed."""
+
+    def __init__(self, url: str, namespace: str, retention: int) -> None:
+        self._url = url
+        self._namespace = namespace
+        self._retention = retention
+        self._client: Any = None
+        self._in_order: Callable[[], Any] | None = None
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Append all entries, in order, or raise."""
+        try:
+            if self._client is None:
+                self._connect()
+            with self._client.pipeline(transaction=self._transactions) as pipe:
+                for entry in entries:
+                    fields = {wire.FIELD_VERSION: wire.VERSION, wire.FIELD_EVENT: entry.body}
+                    pipe.xadd(wire.events_key(self._namespace), fields)
+                pipe.execute()
+        except (redis.RedisError, OSError) as error:
+            self.close()
+            raise StoreUnavailable(_reason(error)) from None
+
+    def close(self) -> None:
+        """Drop the connection; the next `append` opens another."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    @property
+    def _transactions(self) -> bool:
+        # All or nothing keeps the order when Redis refuses one of them; a cluster's client has no MULTI.
+        return not self._url.startswith("redis+cluster://")
+
+    def _connect(self) -> None:
+        client = connect(self._url)
+        try:
+            self._announce(client)
+        except BaseException:
+            client.close()
+            raise
+        self._client = client
+
+    def _announce(self, client: Any) -> None:
+        """Tell the daemon how long rows may come again, so that it knows their ids that long."""
+        key = f"{{{self._namespace}}}:meta"
+        told = client.hget(key, "retention")
+        if not told or not told.isdigit() or int(told) < self._retention:
+            client.hset(key, "retention", str(self._retention))
+
+
+def connect(url: str) -> Any:
+    """Open a client for any of the URL forms of the contract; nothing is sent yet."""
+    # redis-py 8 would try a lost XADD again by itself, ten times: the outbox does that, and knows when to stop.
+    options: dict[str, Any] = {
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_timeout": _SOCKET_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    if url.startswith("redis+sentinel://"):
+        return _sentinel(url, options)
+    if url.startswith("redis+cluster://"):
+        from redis.cluster import RedisCluster
+
+        return RedisCluster.from_url(url.replace("redis+cluster://", "redis://", 1), **options)
+    if url.startswith("unix://"):
+        # A socket file has no connect timeout of its own.
+        del options["socket_connect_timeout"]
+    return redis.Redis.from_url(url, **options)
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> Any:
+    from redis.sentinel import Sentinel
+
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    nodes = []
+    for host in hosts.split(","):
+        name, _, port = host.rpartition(":") if ":" in host else (host, "", "")
+        nodes.append((name.strip("[]"), int(port or _SENTINEL_PORT)))
+    named = {"username": unquote(user), "password": unquote(password)} if login else {}
+    sentinel = Sentinel(nodes, **options)
+    return sentinel.master_for(service, db=int(database or 0), **{k: v for k, v in named.items() if v}, **options)
+
+
+def _reason(error: BaseException) -> str:
+    """Name the fault in one line. redis-py's own texts hold host and port, never the password."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
