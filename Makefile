@@ -1,0 +1,73 @@
+# Everything here works from a bare checkout, without root: it needs Python 3.11 or later, git and make.
+# What is installed goes to $(VENV), in the versions of requirements.lock.
+
+VENV ?= .venv
+PYTHON ?= python3
+# `DEMO=once make demo` ends by itself; plain `make demo` keeps running until Ctrl-C.
+DEMO ?=
+# What `make test` passes on: make test ARGS="tests/demo -x"
+ARGS ?=
+
+BIN := $(VENV)/bin
+PINS := requirements.lock
+WANTED := pyproject.toml $(PINS)
+# The stamps stand for "installed since these files last changed"; whoever has the second has the first.
+DEMO_STAMP := $(VENV)/.installed-demo
+DEV_STAMP := $(VENV)/.installed-dev
+# The version check of pip is a question to the network that nobody asked.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check format lock clean
+
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(DEV_STAMP)  ## Make .venv with all that development needs
+
+demo: $(DEMO_STAMP)  ## Write to a real Kinto, watch the mail arrive (DEMO=once: end when it has)
+	@$(BIN)/kinto-notify demo $(if $(filter once,$(DEMO)),--once)
+
+test: $(DEV_STAMP)  ## Run all tests, on real servers (ARGS="tests/demo -x" for some of them)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV_STAMP)  ## Check style, format, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(DEV_STAMP)  ## Mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock:  ## Write requirements.lock anew, with the versions of today
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip --quiet --disable-pip-version-check install -e '.[dev,uvloop]'
+	@{ echo '# The versions that were tested together: all of .[dev,uvloop]. Made by `make lock`; do not edit.'; \
+	   build/lock/bin/python -m pip --disable-pip-version-check freeze --exclude-editable --exclude uv; } > $(PINS).new
+	@mv $(PINS).new $(PINS)
+	@rm -rf build/lock
+
+clean:  ## Remove .venv, caches and builds
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "kinto-notify needs Python 3.11 or later; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 || :)" >&2; \
+	       echo "Name another one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "'$(PYTHON)' has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(DEMO_STAMP): $(WANTED) | $(BIN)/python
+	@echo "installing kinto-notify[demo] into $(VENV) (once, about half a minute)"
+	@$(PIP) install -c $(PINS) -e '.[demo]'
+	@touch $@
+
+$(DEV_STAMP): $(WANTED) | $(BIN)/python
+	@echo "installing kinto-notify[dev] into $(VENV) (once, about half a minute)"
+	@$(PIP) install -c $(PINS) -e '.[dev,uvloop]'
+	@touch $@ $(DEMO_STAMP)
