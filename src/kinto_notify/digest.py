@@ -145,7 +145,7 @@ class FrozenDigest:
     first: int
     frozen: int
     cursor: int = 0
-    attempts: int = 0
+    fence: int = 0
 
     @property
     def changes(self) -> int:

@@ -1,0 +1,1 @@
+"""Every Redis key and every atomic step; nothing else in the daemon speaks Redis."""

@@ -1,0 +1,139 @@
+"""The connection to Redis: explicit timeouts, no hidden retries, one kind of error for "not now".
+
+redis-py's own defaults are not ours: it would retry a command ten times (a retried XADD runs twice) and time out a
+blocking read that is longer than its socket timeout. Our own calls are idempotent scripts, retried by the rooms.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha1
+from importlib.resources import files
+from typing import cast
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from kinto_notify.errors import ConfigError, StoreUnavailable
+from kinto_notify.wire import check_namespace, events_key
+
+#: How long a read of the stream blocks: short, so that a drain need not cancel it (entries could be lost in flight).
+BLOCK_MS = 1_000
+#: Longer than BLOCK_MS, so that a blocked read is never taken for a dead server; a hung server is noticed after it.
+SOCKET_TIMEOUT_S = 15.0
+CONNECT_TIMEOUT_S = 5.0
+#: XAUTOCLAIM came with Redis 6.2; Valkey tells a Redis version too.
+REDIS_FLOOR = (6, 2)
+
+Argument = str | bytes | int | float
+#: What a Lua script returns, as redis-py reads it.
+Answer = object
+
+#: Replies that mean "not now": out of memory, disk full, a failover, a busy script, a server that loads its data.
+_PASSING = (
+    "OOM",
+    "MISCONF",
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "UNBLOCKED",
+    "NOGROUP",
+    "BUSY",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "EXECABORT",
+)
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turn redis-py's errors that may pass into `StoreUnavailable`; all others are bugs and go on."""
+    try:
+        yield
+    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as fault:
+        raise StoreUnavailable(f"Redis: {_plain(fault)}") from fault
+    except exceptions.ResponseError as fault:
+        # A script's error is told as "ERR ... script: ...: OOM command not allowed", older ones with a leading "-".
+        if isinstance(fault, exceptions.ReadOnlyError | exceptions.OutOfMemoryError) or _passing(str(fault)):
+            raise StoreUnavailable(f"Redis: {_plain(fault)}") from fault
+        raise
+
+
+def _passing(text: str) -> bool:
+    return any(text.startswith(word) or f"{word} " in text for word in _PASSING)
+
+
+def _plain(fault: BaseException) -> str:
+    return " ".join(str(fault).split())[:300] or type(fault).__name__
+
+
+class Client:
+    """One namespace of one Redis. Scripts run by their content's hash, so that two versions can run side by side."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        try:
+            check_namespace(namespace)
+            self.redis: Redis = Redis.from_url(
+                url,
+                protocol=2,
+                socket_timeout=SOCKET_TIMEOUT_S,
+                socket_connect_timeout=CONNECT_TIMEOUT_S,
+                socket_keepalive=True,
+                retry=Retry(NoBackoff(), 0),
+                health_check_interval=30,
+            )
+        except ValueError as fault:
+            raise ConfigError(f"KINTO_NOTIFY_REDIS_URL or _NAMESPACE: {fault}") from None
+        self.prefix = f"{{{namespace}}}"
+        self.stream = events_key(namespace)
+        self._scripts: dict[str, tuple[str, str]] = {}
+
+    def key(self, name: str) -> str:
+        """Name a key of this namespace."""
+        return f"{self.prefix}:{name}"
+
+    async def run(self, script: str, key: str, arguments: Sequence[Argument]) -> Answer:
+        """Run `<script>.lua` on one key (all others share its slot); `StoreUnavailable` as `translated`."""
+        if script not in self._scripts:
+            text = files(__package__).joinpath(f"{script}.lua").read_text("utf-8")
+            self._scripts[script] = (text, sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names scripts so
+        text, digest = self._scripts[script]
+        async with translated():
+            try:
+                answer: Answer = await self.redis.evalsha(digest, 1, key, self.prefix, *arguments)
+            except exceptions.NoScriptError:
+                answer = await self.redis.eval(text, 1, key, self.prefix, *arguments)
+        return answer
+
+    async def hash(self, name: str) -> dict[str, bytes]:
+        """Return a hash of this namespace, empty if there is none."""
+        async with translated():
+            told = await self.redis.hgetall(self.key(name))
+        # redis-py's types allow for decoded text, which our connection never asks for; so in the two below.
+        return {field.decode(): value for field, value in cast(dict[bytes, bytes], told).items()}
+
+    async def field(self, name: str, field: str) -> bytes | None:
+        """Return one field of a hash, or None."""
+        async with translated():
+            return cast(bytes | None, await self.redis.hget(self.key(name), field))
+
+    async def newest(self, name: str, start: int, stop: int) -> list[str]:
+        """Return members of a sorted set by rank, the highest score first; `stop` is not among them."""
+        async with translated():
+            told = await self.redis.zrevrange(self.key(name), start, stop - 1)
+        return [member.decode() for member in cast(list[bytes], told)]
+
+    async def time(self) -> int:
+        """Return Redis `TIME` in milliseconds: the only clock that two hosts compare."""
+        async with translated():
+            seconds, micros = await self.redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.redis.aclose()

@@ -1,0 +1,90 @@
+"""Dead letters: what will not be tried again, kept with its reason; bounded by age and number."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from kinto_notify.store.client import Client, translated
+
+#: Bounds of what is kept; the oldest go first. Stated in docs/operations.md.
+MAX_DEAD = 10_000
+MAX_AGE_MS = 30 * 86_400_000
+#: How many one call removes, so that a script stays short.
+_SWEEP = 200
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter. `when` is in milliseconds; `fields` are the stored ones, decoded where they are text."""
+
+    id: str
+    kind: str
+    reason: str
+    when: int
+    fields: dict[str, bytes]
+
+    def text(self, name: str) -> str:
+        """Return a stored field as text, empty if there is none."""
+        return self.fields.get(name, b"").decode(errors="replace")
+
+
+class DeadLetters:
+    """The dead letters of one namespace."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def count(self) -> int:
+        """Return how many there are."""
+        async with translated():
+            return int(await self._client.redis.zcard(self._client.key("dead")))
+
+    async def newest(self, limit: int) -> AsyncIterator[DeadLetter]:
+        """Yield them, the newest first."""
+        seen = 0
+        while seen < limit:
+            ids = await self._client.newest("dead", seen, min(seen + _PAGE, limit))
+            if not ids:
+                return
+            seen += len(ids)
+            for ident in ids:
+                letter = await self.get(ident)
+                if letter is not None:
+                    yield letter
+
+    async def get(self, ident: str) -> DeadLetter | None:
+        """Return one, or None."""
+        fields = await self._client.hash(f"dead:{ident}")
+        if not fields:
+            return None
+        return DeadLetter(
+            id=ident,
+            kind=fields.get("kind", b"").decode(),
+            reason=fields.get("reason", b"").decode(errors="replace"),
+            when=int(fields.get("when", b"0")),
+            fields=fields,
+        )
+
+    async def body(self, letter: DeadLetter) -> bytes | None:
+        """Return the mail of a buried delivery, or None."""
+        name = letter.text("body")
+        shared = await self._client.field(f"body:{name}", "bytes")
+        return letter.fields.get("headers", b"") + shared if name and shared is not None else None
+
+    async def retry(self, ident: str) -> bool:
+        """Try one again, as new; False if there is none."""
+        told = await self._client.run("revive", self._client.key("dead"), [ident, self._client.stream])
+        return told is not None
+
+    async def drop(self, idents: Sequence[str]) -> int:
+        """Remove the named ones for good; return how many there were."""
+        told = await self._client.run("drop", self._client.key("dead"), [0, 0, 0, *idents]) if idents else 0
+        assert isinstance(told, int)
+        return told
+
+    async def sweep(self, now: int) -> int:
+        """Remove what is past the bounds, a few hundred at a time; return how many."""
+        bounds = [max(now - MAX_AGE_MS, 1), MAX_DEAD, _SWEEP]
+        told = await self._client.run("drop", self._client.key("dead"), bounds)
+        assert isinstance(told, int)
+        return told

@@ -1,0 +1,102 @@
+"""Deliveries: leasing what is due, renewing, settling."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from kinto_notify.delivery import Delivery
+from kinto_notify.store.client import Argument, Client, translated
+
+#: How long a delivery is ours. Renewed while a dot is pending; a crash makes it due again after it.
+LEASE_MS = 60_000
+
+
+class Fate(Enum):
+    """What becomes of a delivery."""
+
+    SENT = "sent"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+    #: Given back untried: the relay was at fault, or we are draining. It costs no attempt.
+    RETURNED = "returned"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a lease: `delay` in milliseconds until the next one (deferred, returned), `reply` as it was told."""
+
+    id: str
+    fence: int
+    fate: Fate
+    delay: int = 0
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """Deliveries under lease until `now + LEASE_MS`; `now` is Redis `TIME`."""
+
+    now: int
+    deliveries: tuple[Delivery, ...]
+
+
+class Deliveries:
+    """The deliveries of one namespace."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def lease(self, limit: int) -> Leased:
+        """Lease up to `limit` due deliveries."""
+        told = await self._client.run("lease", self._client.key("deliveries"), [limit, LEASE_MS])
+        assert isinstance(told, list)
+        return Leased(int(told[0]), tuple(_delivery(one) for one in told[1:]))
+
+    async def bodies(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the shared bodies by name; one that is gone (its deliveries are settled) is left out."""
+        async with translated():
+            pipe = self._client.redis.pipeline(transaction=False)
+            for name in names:
+                pipe.hget(self._client.key(f"body:{name}"), "bytes")
+            found = await pipe.execute()
+        return {name: body for name, body in zip(names, found, strict=True) if body is not None}
+
+    async def renew(self, held: Mapping[str, int]) -> list[str]:
+        """Renew leases given as id → fence; return the ids that are no longer ours."""
+        flat: list[Argument] = [LEASE_MS]
+        for ident, fence in held.items():
+            flat += (ident, fence)
+        told = await self._client.run("renew", self._client.key("deliveries"), flat)
+        assert isinstance(told, list)
+        return [ident.decode() for ident in told]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> int:
+        """Settle in one atomic call; return how many. One with an old fence is passed over, unless it says sent."""
+        flat: list[Argument] = []
+        for one in settlements:
+            flat += (one.id, one.fence, one.fate.value, one.delay, one.reply)
+        told = await self._client.run("settle", self._client.key("deliveries"), flat)
+        assert isinstance(told, int)
+        return told
+
+    async def next_due(self) -> int | None:
+        """Return the soonest due time (or end of a lease), in milliseconds, or None."""
+        async with translated():
+            found = await self._client.redis.zrange(self._client.key("deliveries"), 0, 0, withscores=True)
+        return int(found[0][1]) if found else None
+
+
+def _delivery(told: Sequence[bytes]) -> Delivery:
+    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8 = told
+    return Delivery(
+        id=ident.decode(),
+        fence=int(fence),
+        attempts=int(attempts),
+        sender=sender.decode(),
+        recipient=recipient.decode(),
+        headers=headers,
+        body=body.decode(),
+        first=int(first),
+        identity=identity.decode(),
+        smtputf8=smtputf8 == b"1",
+    )

@@ -1,0 +1,104 @@
+"""Digests: freezing what is due, and fanning it out into deliveries."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kinto_notify.address import Mailbox
+from kinto_notify.digest import INTERVAL_GROWTH, DigestKey, FrozenDigest, Line
+from kinto_notify.store.client import Argument, Client, translated
+
+#: A digest under lease is composed and fanned out in this time; a crash makes it due again after it.
+LEASE_MS = 60_000
+_COUNTER = "n:"
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """What differs between the deliveries of a digest. `suffix` makes the delivery's id, stable over a repeat."""
+
+    suffix: str
+    recipient: str
+    headers: bytes
+    smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """At most some hundreds of recipients of a frozen digest; `before` and `after` are the cursor's values."""
+
+    digest: FrozenDigest
+    before: int
+    after: int
+    last: bool
+    body: bytes
+    sender: str
+    addressed: tuple[Addressed, ...]
+
+
+class Digests:
+    """The digests of one namespace."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def freeze(self, limit: int) -> list[FrozenDigest]:
+        """Freeze what is due and lease up to `limit` frozen digests, crashed ones among them.
+
+        A frozen digest is the same in every lease: what is filed after this opens a new one.
+        """
+        arguments = [limit, LEASE_MS, INTERVAL_GROWTH]
+        told = await self._client.run("freeze", self._client.key("due"), arguments)
+        assert isinstance(told, list)
+        return [_frozen(fid, fields, lines) for fid, fields, lines in told[1:]]
+
+    async def next_due(self) -> int | None:
+        """Return the soonest due time of an open or frozen digest, in milliseconds, or None."""
+        async with translated():
+            pipe = self._client.redis.pipeline(transaction=False)
+            for name in ("due", "frozen"):
+                pipe.zrange(self._client.key(name), 0, 0, withscores=True)
+            found = await pipe.execute()
+        return min((int(score) for one in found for _, score in one), default=None)
+
+    async def fan_out(self, steps: Sequence[Step]) -> int:
+        """Turn steps into deliveries in one atomic call; return how many were made.
+
+        A step whose lease is lost, or that was done before, does nothing.
+        """
+        flat: list[Argument] = [len(steps)]
+        for step in steps:
+            digest = step.digest
+            flat += (digest.id, digest.fence, step.before, step.after, int(step.last))
+            flat += (step.body, digest.key.identity, len(step.addressed))
+            for one in step.addressed:
+                flat += (one.suffix, step.sender, one.recipient, one.headers, int(one.smtputf8))
+        made = await self._client.run("fan_out", self._client.key("deliveries"), flat)
+        assert isinstance(made, int)
+        return made
+
+    async def bury(self, digest: FrozenDigest, reason: str) -> None:
+        """Make a dead letter of a digest that cannot be composed, unless the lease is lost."""
+        await self._client.run("bury", self._client.key("dead"), [digest.id, digest.fence, reason])
+
+
+def _frozen(fid: bytes, flat: Sequence[bytes], lines: Sequence[bytes]) -> FrozenDigest:
+    """Read a frozen digest's hash and its lines."""
+    fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+    key = DigestKey(
+        identity=fields["identity"],
+        text=fields["text"],
+        group=tuple((word, value) for word, value in json.loads(fields["group"])),
+        audience=fields["audience"],
+    )
+    return FrozenDigest(
+        id=fid.decode(),
+        key=key,
+        recipients=tuple(Mailbox(name, address) for name, address in json.loads(fields["recipients"])),
+        counts={name[len(_COUNTER) :]: int(n) for name, n in fields.items() if name.startswith(_COUNTER)},
+        lines=tuple(map(Line.decode, lines)),
+        first=int(fields["first"]),
+        frozen=int(fields["frozen"]),
+        cursor=int(fields["cursor"]),
+        fence=int(fields["fence"]),
+    )

@@ -1,0 +1,28 @@
+-- drop: remove dead letters for good: those named, or (with none named) what is past the bounds of age and number.
+--
+-- KEYS[1] the zset of dead letters. ARGV: prefix, oldest time kept in ms (0 = any), number kept (0 = any), most to drop,
+-- then ids. Returns how many were dropped.
+
+local dead, prefix = KEYS[1], ARGV[1]
+local oldest, kept, most = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local ids = {}
+for i = 5, #ARGV do ids[#ids + 1] = ARGV[i] end
+if #ids == 0 then
+  if oldest > 0 then ids = redis.call('ZRANGEBYSCORE', dead, '-inf', oldest, 'LIMIT', 0, most) end
+  local surplus = kept > 0 and math.min(redis.call('ZCARD', dead) - kept, most) or 0
+  if surplus > #ids then ids = redis.call('ZRANGE', dead, 0, surplus - 1) end
+end
+local dropped = 0
+for _, id in ipairs(ids) do
+  local key = prefix .. ':dead:' .. id
+  local told = redis.call('HMGET', key, 'kind', 'body')
+  if told[1] == 'delivery' and told[2] then
+    local body = prefix .. ':body:' .. told[2]
+    if redis.call('HINCRBY', body, 'refs', -1) <= 0 then redis.call('DEL', body) end
+  elseif told[1] == 'digest' then
+    redis.call('DEL', prefix .. ':frozen-lines:' .. string.sub(id, 8))
+  end
+  redis.call('DEL', key)
+  dropped = dropped + redis.call('ZREM', dead, id)
+end
+return dropped

@@ -1,0 +1,46 @@
+-- fan_out: turn a step of recipients into deliveries; the last step deletes the frozen digest.
+--
+-- KEYS[1] the zset of deliveries by due time. ARGV: prefix, steps, then per step: frozen id, fence, cursor before,
+-- cursor after, last (0 or 1), body, identity, deliveries, then per delivery: suffix, sender, recipient, headers, smtputf8.
+-- Returns how many deliveries were made. A step with an old fence or another cursor does nothing: it was done already.
+
+local deliveries, prefix = KEYS[1], ARGV[1]
+local at = 1
+local function take() at = at + 1; return ARGV[at] end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local made = 0
+
+for _ = 1, tonumber(take()) do
+  local fid, fence, before, after, last = take(), take(), take(), take(), take() == '1'
+  local body, identity, count = take(), take(), tonumber(take())
+  local frozen = prefix .. ':frozen:' .. fid
+  local known = redis.call('HMGET', frozen, 'fence', 'cursor')
+  local ours = known[1] == fence and known[2] == before
+  local shared = prefix .. ':body:' .. fid
+  if ours then
+    -- The first body stays: a daemon with other templates that resumes after a crash must not change the rest.
+    redis.call('HSETNX', shared, 'bytes', body)
+    redis.call('HINCRBY', shared, 'refs', count)
+  end
+  for _ = 1, count do
+    local id, sender, recipient, headers, smtputf8 = fid .. ':' .. take(), take(), take(), take(), take()
+    if ours then
+      redis.call('HSET', prefix .. ':delivery:' .. id, 'v', 1, 'sender', sender, 'recipient', recipient,
+        'headers', headers, 'smtputf8', smtputf8, 'body', fid, 'identity', identity, 'first', now,
+        'attempts', 0, 'fence', 0)
+      redis.call('ZADD', deliveries, now, id)
+      made = made + 1
+    end
+  end
+  if ours then
+    if last then
+      redis.call('DEL', frozen, prefix .. ':frozen-lines:' .. fid)
+      redis.call('ZREM', prefix .. ':frozen', fid)
+      if redis.call('HGET', shared, 'refs') == '0' then redis.call('DEL', shared) end
+    else
+      redis.call('HSET', frozen, 'cursor', after)
+    end
+  end
+end
+return made

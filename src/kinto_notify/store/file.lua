@@ -1,0 +1,112 @@
+-- file: acknowledge entries and add their changes to digests, each entry whole or not at all.
+--
+-- KEYS[1] the stream. ARGV: prefix, group, then two flat sections that a cursor walks:
+--   digests: count, then per digest: id, identity, text, group, audience, recipients, pace, wait, interval,
+--            max_wait, max_events (0 = none), max_listed
+--   entries: count, then per entry: stream id, event id, seen key, filings, then per filing: digest index (from 1),
+--            counters, {name, number}..., lines, {line}...
+--            filings = -1: a malformed entry, followed by reason, v, event: it becomes a dead letter instead.
+-- Returns {filed, known, not ours any more, buried, soonest due time or 0}.
+
+local stream, prefix, group = KEYS[1], ARGV[1], ARGV[2]
+local at = 2
+local function take() at = at + 1; return ARGV[at] end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- The first write is one that Redis refuses when it is out of memory, so that nothing is acknowledged half-filed.
+redis.call('HINCRBY', prefix .. ':totals', 'batches', 1)
+
+local digests = {}
+for i = 1, tonumber(take()) do
+  local d = { id = take(), identity = take(), text = take(), group = take(), audience = take(), recipients = take(),
+    pace = take(), wait = tonumber(take()), interval = tonumber(take()), max_wait = tonumber(take()),
+    max_events = tonumber(take()), max_listed = tonumber(take()), changes = 0 }
+  d.key, d.lines = prefix .. ':digest:' .. d.id, prefix .. ':lines:' .. d.id
+  digests[i] = d
+end
+
+local function open(d)
+  local known = redis.call('HMGET', d.key, 'first', 'chain', 'changes')
+  d.first = tonumber(known[1])
+  d.chain = known[2] or ''
+  d.changes = tonumber(known[3]) or 0
+  d.listed = d.first and redis.call('LLEN', d.lines) or 0
+  if not d.first then
+    d.first = now
+    redis.call('HSET', d.key, 'v', 1, 'identity', d.identity, 'text', d.text, 'group', d.group,
+      'audience', d.audience, 'pace', d.pace, 'interval', d.interval, 'max_wait', d.max_wait, 'first', now)
+  end
+  d.open = true
+end
+
+local expiries = {}
+local filed, known, gone, buried, changes = 0, 0, 0, 0, 0
+for _ = 1, tonumber(take()) do
+  local id, event, seen, filings = take(), take(), take(), tonumber(take())
+  local ours = redis.call('XACK', stream, group, id) == 1
+  local fresh = ours
+  if filings == -1 then
+    local reason, version, body = take(), take(), take()
+    if ours then
+      local dead = 'entry-' .. id
+      redis.call('HSET', prefix .. ':dead:' .. dead, 'v', 1, 'kind', 'entry', 'reason', reason, 'when', now,
+        'entry_v', version, 'entry_event', body)
+      redis.call('ZADD', prefix .. ':dead', now, dead)
+      buried = buried + 1
+    end
+  elseif ours then
+    if redis.call('SADD', seen, event) == 0 then fresh = false end
+    expiries[seen] = true
+    if fresh then filed = filed + 1 else known = known + 1 end
+  end
+  if not ours then gone = gone + 1 end
+  for _ = 1, math.max(filings, 0) do
+    local d = digests[tonumber(take())]
+    if fresh and not d.open then open(d) end
+    for _ = 1, tonumber(take()) do
+      local name, number = take(), take()
+      if fresh then
+        redis.call('HINCRBY', d.key, 'n:' .. name, number)
+        d.changes = d.changes + number
+        changes = changes + number
+      end
+    end
+    if fresh then d.chain = redis.sha1hex(d.chain .. event) end
+    for _ = 1, tonumber(take()) do
+      local line = take()
+      if fresh and d.listed < d.max_listed then
+        redis.call('RPUSH', d.lines, line)
+        d.listed = d.listed + 1
+      end
+    end
+  end
+end
+
+local retention = tonumber(redis.call('HGET', prefix .. ':meta', 'retention')) or 86400
+for seen in pairs(expiries) do
+  -- Two hours more than the outbox keeps its rows: the hour that the key stands for, and one for clocks that differ.
+  redis.call('EXPIRE', seen, retention + 7200)
+end
+
+local soonest = 0
+for _, d in ipairs(digests) do
+  if d.open then
+    redis.call('HSET', d.key, 'chain', d.chain, 'changes', d.changes, 'recipients', d.recipients)
+    local due = d.first + d.wait
+    local full = d.max_events > 0 and d.changes >= d.max_events
+    if full then due = now end
+    if d.interval > 0 then
+      local paced = redis.call('HMGET', prefix .. ':pace:' .. d.pace, 'last', 'interval')
+      local last, interval = tonumber(paced[1]), tonumber(paced[2])
+      if last then due = math.max(due, last + (full and d.interval or interval)) end
+    end
+    redis.call('ZADD', prefix .. ':due', due, d.id)
+    if soonest == 0 or due < soonest then soonest = due end
+  end
+end
+
+redis.call('HINCRBY', prefix .. ':totals', 'events', filed)
+redis.call('HINCRBY', prefix .. ':totals', 'changes', changes)
+redis.call('HINCRBY', prefix .. ':totals', 'known', known)
+return { filed, known, gone, buried, soonest }

@@ -1,0 +1,63 @@
+-- freeze: take due digests out of the open ones, then lease frozen ones (fresh, or left by a crash) for composing.
+--
+-- KEYS[1] the zset of open digests by due time. ARGV: prefix, limit, lease in ms, growth of the interval from mail to mail.
+-- Returns {now, {id, fields, lines}...}; what comes for a digest after this opens a new one.
+
+local due, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local growth = tonumber(ARGV[4])
+local frozen = prefix .. ':frozen'
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Remember when this group was last mailed: the interval grows while changes keep coming, and starts anew after a calm.
+local function pace(key, first, least, most)
+  local known = redis.call('HMGET', key, 'last', 'interval')
+  local last, interval = tonumber(known[1]), tonumber(known[2])
+  local following = least
+  if last and interval and first - last <= interval then
+    following = math.max(least, math.min(math.floor(interval * growth), most))
+  end
+  if following > 0 then
+    redis.call('HSET', key, 'last', now, 'interval', following)
+    redis.call('PEXPIRE', key, following * 2)
+  end
+end
+
+local room = limit - redis.call('ZCOUNT', frozen, '-inf', now)
+if room > 0 then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room)) do
+    local digest, lines = prefix .. ':digest:' .. id, prefix .. ':lines:' .. id
+    local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait')
+    if told[1] then
+      -- A function of the content: events that Redis lost and that were filed anew in another way get another id, so
+      -- that a Message-ID is never used for other content.
+      local fid = redis.sha1hex(id .. told[3])
+      if redis.call('EXISTS', prefix .. ':frozen:' .. fid) == 0 then
+        pace(prefix .. ':pace:' .. told[2], tonumber(told[1]), tonumber(told[4]), tonumber(told[5]))
+        redis.call('RENAME', digest, prefix .. ':frozen:' .. fid)
+        if redis.call('EXISTS', lines) == 1 then redis.call('RENAME', lines, prefix .. ':frozen-lines:' .. fid) end
+        redis.call('HSET', prefix .. ':frozen:' .. fid, 'frozen', now, 'cursor', 0)
+        redis.call('ZADD', frozen, now, fid)
+        redis.call('ZREM', due, id)
+      else
+        redis.call('ZADD', due, now + lease, id)
+      end
+    else
+      redis.call('ZREM', due, id)
+    end
+  end
+end
+
+local leased = { now }
+for _, fid in ipairs(redis.call('ZRANGEBYSCORE', frozen, '-inf', now, 'LIMIT', 0, limit)) do
+  local key = prefix .. ':frozen:' .. fid
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('ZADD', frozen, now + lease, fid)
+    redis.call('HINCRBY', key, 'fence', 1)
+    leased[#leased + 1] = { fid, redis.call('HGETALL', key),
+      redis.call('LRANGE', prefix .. ':frozen-lines:' .. fid, 0, -1) }
+  else
+    redis.call('ZREM', frozen, fid)
+  end
+end
+return leased

@@ -1,0 +1,16 @@
+-- renew: push the due time of deliveries under lease further; returns the ids whose lease somebody else holds now.
+--
+-- KEYS[1] the zset of deliveries by due time. ARGV: prefix, lease in ms, then id, fence pairs.
+
+local deliveries, prefix, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lost = {}
+for i = 3, #ARGV, 2 do
+  if redis.call('HGET', prefix .. ':delivery:' .. ARGV[i], 'fence') == ARGV[i + 1] then
+    redis.call('ZADD', deliveries, 'XX', now + lease, ARGV[i])
+  else
+    lost[#lost + 1] = ARGV[i]
+  end
+end
+return lost

@@ -1,0 +1,197 @@
+"""The stream: reading entries, filing them, and trimming what everybody has read."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from redis.exceptions import ResponseError
+
+from kinto_notify.digest import DigestKey, Filing
+from kinto_notify.store.client import BLOCK_MS, Argument, Client, translated
+from kinto_notify.wire import FIELD_EVENT, FIELD_VERSION, GROUP
+
+#: Another daemon's entries are taken over when it has not touched them for so long.
+CLAIM_IDLE_MS = 60_000
+#: What one read may bring, so that 500 entries of 256 KiB never come at once.
+READ_BUDGET_BYTES = 4 * 1024 * 1024
+MIN_COUNT, MAX_COUNT = 10, 500
+HOUR_MS = 3_600_000
+
+Fields = dict[bytes, bytes]
+#: What XREADGROUP answers under protocol 2.
+_Told = list[tuple[bytes, list[tuple[bytes, Fields]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as it was read: its stream id and its raw fields."""
+
+    id: str
+    fields: Fields
+
+    @property
+    def size(self) -> int:
+        """Bytes of its content."""
+        return sum(map(len, self.fields.values()))
+
+    @property
+    def added(self) -> int:
+        """When Redis took it, in milliseconds."""
+        return int(self.id.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """An entry and where it goes. `hour` names the set of known ids that the event belongs to."""
+
+    entry: str
+    event: str
+    hour: int
+    filings: tuple[Filing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An entry that cannot be read, and why."""
+
+    entry: Entry
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilingResult:
+    """What a batch came to; `soonest` is the earliest due time among its digests, 0 for none."""
+
+    filed: int = 0
+    known: int = 0
+    gone: int = 0
+    buried: int = 0
+    soonest: int = 0
+
+
+class Stream:
+    """The stream of one namespace, read as consumer `name` of the group."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._count = MAX_COUNT // 5
+        self._cursor = "0-0"
+
+    async def ensure_group(self) -> None:
+        """Make the group if it is not there; from the stream's beginning, so that nothing is skipped."""
+        async with translated():
+            try:
+                await self._client.redis.xgroup_create(self._client.stream, GROUP, id="0", mkstream=True)
+            except ResponseError as fault:
+                if "BUSYGROUP" not in str(fault):
+                    raise
+
+    async def read(self) -> list[Entry]:
+        """Read new entries; waits up to a second for the first. They are pending until they are filed."""
+        return await self._read(">", self._count, BLOCK_MS)
+
+    async def pending(self, after: str = "0") -> list[Entry]:
+        """Read our own pending entries after a stream id: what an error or a crash left half-way."""
+        return await self._read(after, self._count, None)
+
+    async def _read(self, start: str, count: int, block: int | None) -> list[Entry]:
+        async with translated():
+            told = await self._client.redis.xreadgroup(
+                GROUP, self._name, {self._client.stream: start}, count=count, block=block
+            )
+        entries = [Entry(key.decode(), fields) for _, found in cast(_Told, told or []) for key, fields in found]
+        if entries:
+            average = max(1, sum(entry.size for entry in entries) // len(entries))
+            self._count = max(MIN_COUNT, min(READ_BUDGET_BYTES // average, MAX_COUNT))
+        return entries
+
+    async def claim(self) -> list[Entry]:
+        """Take over entries that another consumer left untouched for `CLAIM_IDLE_MS`; call again until it is empty."""
+        async with translated():
+            told = await self._client.redis.xautoclaim(
+                self._client.stream, GROUP, self._name, CLAIM_IDLE_MS, self._cursor, count=self._count
+            )
+        self._cursor = told[0].decode()
+        return [Entry(key.decode(), fields) for key, fields in told[1] if fields]
+
+    async def file(self, filed: Sequence[Filed], poison: Sequence[Poison]) -> FilingResult:
+        """Acknowledge entries and add them to their digests, each whole or not at all; a known event id adds nothing.
+
+        An entry that is no longer pending was filed by another daemon: it counts as `gone` and adds nothing.
+        """
+        if not filed and not poison:
+            return FilingResult()
+        arguments = _arguments(self._client, filed, poison)
+        told = await self._client.run("file", self._client.stream, [GROUP, *arguments])
+        assert isinstance(told, list)
+        return FilingResult(*(int(number) for number in told))
+
+    async def trim(self, now: int, keep: int) -> int:
+        """Trim entries that every group has read and acknowledged, or ours has and that are older than `keep` ms."""
+        async with translated():
+            groups = await self._client.redis.xinfo_groups(self._client.stream)
+            ours, others = None, []
+            for group in groups:
+                waiting = await self._client.redis.xpending(self._client.stream, group["name"])
+                low = waiting["min"] or _after(group["last-delivered-id"])
+                if group["name"] == GROUP.encode():
+                    ours = _number(low)
+                else:
+                    others.append(_number(low))
+            if ours is None:
+                return 0
+            least = min([ours, *others])
+            least = max(least, min(ours, (now - keep, 0)))
+            return int(
+                await self._client.redis.xtrim(self._client.stream, minid=f"{least[0]}-{least[1]}", approximate=False)
+            )
+
+
+def _after(last: bytes) -> bytes:
+    """Return the smallest id greater than the last one delivered."""
+    ms, _, sequence = last.partition(b"-")
+    return b"%s-%d" % (ms, int(sequence) + 1)
+
+
+def _number(stream_id: bytes) -> tuple[int, int]:
+    ms, _, sequence = stream_id.partition(b"-")
+    return int(ms), int(sequence)
+
+
+def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison]) -> list[Argument]:
+    """Lay out the flat sections that `file.lua` walks."""
+    digests: dict[DigestKey, tuple[int, Filing]] = {}
+    for one in filed:
+        for filing in one.filings:
+            number = digests[filing.key][0] if filing.key in digests else len(digests) + 1
+            # Recipients and rules are those of the latest event.
+            digests[filing.key] = (number, filing)
+    flat: list[Argument] = [len(digests)]
+    for key, (_, filing) in digests.items():
+        flat += _digest(key, filing)
+    flat.append(len(filed) + len(poison))
+    for one in filed:
+        flat += (one.entry, one.event, client.key(f"seen:{one.hour}"), len(one.filings))
+        for filing in one.filings:
+            flat += (digests[filing.key][0], len(filing.counts), *_pairs(filing.counts.items()))
+            flat += (len(filing.lines), *filing.lines)
+    for bad in poison:
+        flat += (bad.entry.id, "", "", -1, bad.reason)
+        flat += (bad.entry.fields.get(FIELD_VERSION.encode(), b""), bad.entry.fields.get(FIELD_EVENT.encode(), b""))
+    return flat
+
+
+def _digest(key: DigestKey, filing: Filing) -> tuple[Argument, ...]:
+    rules = filing.rules
+    recipients = json.dumps([[box.name, box.address] for box in filing.recipients], ensure_ascii=False)
+    group = json.dumps(key.group, ensure_ascii=False)
+    told = (key.id, key.identity, key.text, group, key.audience, recipients, key.pace)
+    return (*told, rules.wait, rules.interval, rules.max_wait, rules.max_events or 0, rules.max_listed)
+
+
+def _pairs(items: Iterable[tuple[str, int]]) -> Iterable[Argument]:
+    for name, number in items:
+        yield name
+        yield number
