@@ -1,0 +1,242 @@
+"""Digest and recipient to a message, complete before any socket opens.
+
+In: a frozen digest and a mailbox. Out: bytes: `headers(digest, recipient) + body(digest)` is an RFC 5322 message,
+7-bit, CRLF only, under 100 KB, and the same at every call. A digest can't make it fail: a template that does is replaced
+by the built-in one and reported. A wrong setting or a broken template file is a `ConfigError` when the composer is made.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from email.utils import format_datetime
+from pathlib import Path
+
+from kinto_notify.address import Mailbox, parse_mailbox
+from kinto_notify.compose import headers, mime, phrases
+from kinto_notify.compose.list_id import list_id
+from kinto_notify.compose.places import check_admin_url
+from kinto_notify.compose.plain import one_line
+from kinto_notify.compose.sample import sample_digest, sample_presentation
+from kinto_notify.compose.template_set import DEFAULT, TemplateFault, TemplateSet
+from kinto_notify.compose.view import Limits, View, view
+from kinto_notify.diff import MAX_FIELDS
+from kinto_notify.digest import FrozenDigest
+from kinto_notify.errors import ConfigError
+from kinto_notify.subscription import FILE_HOME, Presentation
+
+#: Gmail clips at 102 KB; the recipient's headers and the smarthost's own take some of what is left.
+MAX_BODY = 97_000
+#: Where a mail would be too large, its changes show fewer fields before fewer than so many are listed.
+_LEAST_LISTED = 10
+#: Hooks can be wrong in any number of ways; what was told of is not remembered without bound.
+_MAX_TOLD = 1000
+_FIELD_STEPS = (MAX_FIELDS, 8, 3, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a reader sees: for previews."""
+
+    subject: str
+    text: str
+    html: str
+
+
+class Composer:
+    """Composes; holds templates and settings, and nothing of a digest.
+
+    `on_fallback(name, reason)` hears once of each template or setting of a subscription that can't be used as written.
+    """
+
+    def __init__(
+        self,
+        *,
+        sender: Mailbox,
+        templates: Path | None = None,
+        zone: tzinfo = UTC,
+        admin_url: str | None = None,
+        on_fallback: Callable[[str, str], None] | None = None,
+    ) -> None:
+        try:
+            headers.check_address(sender.address)
+        except ValueError as fault:
+            raise ConfigError(f"SENDER: {fault}") from None
+        self._sender = sender
+        self._zone = zone
+        self._admin_url = check_admin_url(admin_url)
+        self._on_fallback = on_fallback
+        self._told: set[str] = set()
+        self._templates = TemplateSet(templates, self._sample_context() if templates else None)
+
+    def subject(self, digest: FrozenDigest) -> str:
+        """Return the subject, on one line and of at most 200 characters."""
+        presentation = _presentation(digest)
+        return self._subject(digest, presentation, self._view(digest, presentation, Limits(len(digest.lines), 0)))
+
+    def body(self, digest: FrozenDigest) -> bytes:
+        """Return what all recipients of the digest share: their common headers, the empty line, the MIME body."""
+        presentation = _presentation(digest)
+        parts, body = self._fitted(digest, presentation)
+        return b"".join(self._shared_headers(digest, presentation, parts.subject)) + headers.CRLF + body
+
+    def headers(self, digest: FrozenDigest, recipient: Mailbox) -> bytes:
+        """Return the recipient's own header lines; `ValueError` if the address is none."""
+        return headers.mailbox("To", recipient) + b"Message-ID: %b\r\n" % self._message_id(digest, recipient).encode()
+
+    def parts(self, digest: FrozenDigest) -> Parts:
+        """Return subject, text and HTML exactly as `body` sends them."""
+        return self._fitted(digest, _presentation(digest))[0]
+
+    def problems(self, presentation: Presentation) -> list[str]:
+        """Return what this subscription asks of the composer in vain, one line each; such a mail falls back."""
+        found = []
+        if presentation.home == FILE_HOME:
+            if presentation.template is not None and not self._templates.has(presentation.template):
+                found.append(f"template {presentation.template!r}: no such file in TEMPLATES")
+            if presentation.subject is not None:
+                try:
+                    self._templates.render_subject(presentation.subject, self._sample_context())
+                except TemplateFault as fault:
+                    found.append(str(fault))
+        for key, text in (("sender", presentation.sender), ("reply_to", presentation.reply_to)):
+            try:
+                if text is not None:
+                    headers.check_address(parse_mailbox(text).address)
+            except ValueError as fault:
+                found.append(f"{key}: {fault}")
+        return found
+
+    def _fitted(self, digest: FrozenDigest, presentation: Presentation) -> tuple[Parts, bytes]:
+        """Compose with as many lines as fit: honest about the rest, and under the size at which clients clip."""
+        mark = mime.boundary(digest.id)
+        many = len(digest.lines)
+        for max_fields in _FIELD_STEPS:
+            listed = many
+            least = min(many, _LEAST_LISTED) if max_fields else 0
+            while listed >= least:
+                parts = self._render(digest, presentation, Limits(listed, max_fields))
+                body = mime.alternative(parts.text, parts.html, mark)
+                # With nothing left to leave out, what is too large is the operator's own template.
+                if len(body) <= MAX_BODY or (listed == 0 and max_fields == 0):
+                    return parts, body
+                listed = min(listed - 1, int(listed * 0.97 * MAX_BODY / len(body)))
+                listed = max(listed, 0) if not max_fields else listed
+        raise AssertionError("the last step lists nothing")
+
+    def _render(self, digest: FrozenDigest, presentation: Presentation, limits: Limits) -> Parts:
+        seen = self._view(digest, presentation, limits)
+        subject = self._subject(digest, presentation, seen)
+        context = {**seen.context(), "subject": subject}
+        return Parts(subject, self._part(presentation, "txt", context), self._part(presentation, "html", context))
+
+    def _part(self, presentation: Presentation, kind: str, context: dict[str, object]) -> str:
+        name = self._template(presentation)
+        try:
+            rendered = self._templates.render(name, kind, context)
+            if rendered.strip():
+                return rendered
+            self._fall_back(f"{name}.{kind}", "renders nothing")
+        except TemplateFault as fault:
+            self._fall_back(f"{name}.{kind}", str(fault))
+        return self._templates.render_builtin(kind, context)
+
+    def _subject(self, digest: FrozenDigest, presentation: Presentation, seen: View) -> str:
+        default = phrases.subject(seen.where, digest.counts, digest.lines)
+        return one_line(self._own_subject(presentation, seen, default), phrases.MAX_SUBJECT) or default
+
+    def _own_subject(self, presentation: Presentation, seen: View, default: str) -> str:
+        """Return the subject as the subscription or its template has it; one that a hook wrote is plain text."""
+        if presentation.subject is not None and presentation.home != FILE_HOME:
+            return presentation.subject
+        context = {**seen.context(), "default_subject": default}
+        name = self._template(presentation)
+        try:
+            if presentation.subject is not None:
+                return self._templates.render_subject(presentation.subject, context)
+            return self._templates.render(name, "subject", context)
+        except TemplateFault as fault:
+            own = presentation.subject is not None
+            self._fall_back(f"subject of {presentation.identity}" if own else f"{name}.subject", str(fault))
+            return default
+
+    def _template(self, presentation: Presentation) -> str:
+        """Return the name of the template to use; what a hook calls its template is a text, not a name."""
+        if presentation.template is None or presentation.home != FILE_HOME:
+            return DEFAULT
+        if self._templates.has(presentation.template):
+            return presentation.template
+        self._fall_back(presentation.template, "no such template")
+        return DEFAULT
+
+    def _view(self, digest: FrozenDigest, presentation: Presentation, limits: Limits) -> View:
+        reply_to = self._mailbox(presentation, "reply_to", presentation.reply_to)
+        contact = one_line((reply_to or self._sender).address)
+        return view(digest, presentation, contact, self._zone, self._admin_url, limits)
+
+    def _shared_headers(self, digest: FrozenDigest, presentation: Presentation, subject: str) -> Iterator[bytes]:
+        sender = self._mailbox(presentation, "sender", presentation.sender) or self._sender
+        reply_to = self._mailbox(presentation, "reply_to", presentation.reply_to)
+        seen = self._view(digest, presentation, Limits(0, 0))
+        root = self._id("thread", presentation.identity, json.dumps(digest.key.group))
+        yield headers.mailbox("From", sender)
+        if reply_to is not None:
+            yield headers.mailbox("Reply-To", reply_to)
+        yield headers.unstructured("Subject", subject)
+        yield headers.unstructured("Date", format_datetime(datetime.fromtimestamp(digest.frozen // 1000, UTC)))
+        yield headers.tokens("In-Reply-To", root)
+        yield headers.tokens("References", root)
+        yield headers.tokens("List-Id", list_id(presentation.home, presentation.name, self._sender.domain))
+        yield headers.tokens("Auto-Submitted", "auto-generated")
+        yield headers.tokens("X-Auto-Response-Suppress", "All")
+        actions = ", ".join(sorted({count.action for count in seen.counts}))
+        for name, value in (
+            ("X-Kinto-Bucket", seen.bucket_id),
+            ("X-Kinto-Collection", seen.collection_id),
+            ("X-Kinto-Action", one_line(actions, phrases.MAX_SUBJECT)),
+            ("X-Kinto-Reason", one_line(presentation.identity, phrases.MAX_SUBJECT)),
+        ):
+            if value:
+                yield headers.unstructured(name, value)
+        yield headers.tokens("MIME-Version", "1.0")
+        yield headers.tokens("Content-Type", "multipart/alternative;", f'boundary="{mime.boundary(digest.id)}"')
+
+    def _message_id(self, digest: FrozenDigest, recipient: Mailbox) -> str:
+        # The date is in it since a digest's key, and with it perhaps its id, comes again when its next changes come.
+        return self._id(digest.id, str(digest.frozen), recipient.address)
+
+    def _id(self, *parts: str) -> str:
+        """Return a message id that is a hash of its parts; 160 bits in base32 leave it within a line."""
+        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+        return f"<{base64.b32encode(digest[:20]).decode().lower()}@{self._sender.domain}>"
+
+    def _mailbox(self, presentation: Presentation, key: str, text: str | None) -> Mailbox | None:
+        if text is None:
+            return None
+        try:
+            found = parse_mailbox(text)
+            headers.check_address(found.address)
+        except ValueError as fault:
+            self._fall_back(f"{key} of {presentation.identity}", str(fault))
+            return None
+        return found
+
+    def _fall_back(self, name: str, reason: str) -> None:
+        """Tell of a fault once: each digest would repeat it."""
+        if self._on_fallback is not None and name not in self._told:
+            if len(self._told) >= _MAX_TOLD:
+                self._told.clear()
+            self._told.add(name)
+            self._on_fallback(name, reason)
+
+    def _sample_context(self) -> dict[str, object]:
+        digest = sample_digest()
+        seen = self._view(digest, sample_presentation(), Limits(len(digest.lines), MAX_FIELDS))
+        default = phrases.subject(seen.where, digest.counts, digest.lines)
+        return {**seen.context(), "subject": default, "default_subject": default}
+
+
+def _presentation(digest: FrozenDigest) -> Presentation:
+    return Presentation.from_text(digest.key.text)
