@@ -4,12 +4,13 @@ In: the environment. Out: the text of each variable that was given, with every p
 Nothing is raised here: the settings list all problems at once. No text in a problem or warning is a secret's value.
 """
 
-import difflib
 import os
 import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from kinto_notify.nearest import nearest
 
 PREFIX = "KINTO_NOTIFY_"
 #: These have a `_FILE` twin and are looked up in `$CREDENTIALS_DIRECTORY` (as `smtp-password`, ...).
@@ -40,9 +41,7 @@ def gather(environ: Mapping[str, str], names: Collection[str]) -> Gathered:
         if name == full or name in _OF_TOOLS:
             continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
-            found.problems.append(f"{full}: there is no such setting{hint}")
+            found.problems.append(f"{full}: there is no such setting{nearest(name, known, PREFIX)}")
         elif name in twins:
             _from_twin(found, environ, name)
         elif environ[full].strip():

@@ -4,9 +4,10 @@ Pure, but for the time zone database of the system (or the `tzdata` package). In
 Out: minutes of the day, week days (Monday is 0), a time zone. Fails with `ValueError` that says how to write it.
 """
 
-import difflib
 import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from kinto_notify.nearest import nearest
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -54,7 +55,4 @@ def parse_zone(text: str) -> ZoneInfo:
         known = available_timezones()
     if not known:
         raise ValueError("this system has no time zone database; install its tzdata package, or the one of PyPI")
-    folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(text.casefold(), folded, 1)
-    hint = f"; did you mean {folded[near[0]]}?" if near else "; write it like UTC or Europe/Paris"
-    raise ValueError(f"{text!r} is not a time zone{hint}")
+    raise ValueError(f"{text!r} is not a time zone{nearest(text, known) or '; write it like UTC or Europe/Paris'}")

@@ -1,0 +1,14 @@
+"""Did you mean …? The known word that is nearest to a mistyped one.
+
+Pure. Shared by everything that refuses unknown names, so that a suggestion reads the same everywhere.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return `; did you mean X?`, or nothing where no known word is near."""
+    folded = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(word.casefold(), folded, 1)
+    return f"; did you mean {prefix}{folded[found[0]]}?" if found else ""
