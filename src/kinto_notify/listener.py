@@ -7,6 +7,7 @@ never raises.
 
 import importlib
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -38,7 +39,8 @@ def load_from_config(config: Any, prefix: str = "") -> "Listener":
 def include(config: Any) -> None:
     """Switch on by `kinto.includes = kinto_notify`; settings under `notify.`."""
     listener = _made(config, "notify.")
-    config.add_subscriber(listener, _changed_event())
+    for changed in _changed_events():
+        config.add_subscriber(listener, changed)
 
 
 def _made(config: Any, prefix: str) -> "Listener":
@@ -53,16 +55,14 @@ def _made(config: Any, prefix: str) -> "Listener":
     if config.get_settings().get("tm.manager_hook"):
         logger.warning("kinto-notify: tm.manager_hook is set; Kinto's own storage ignores such a manager")
     config.add_subscriber(listener.on_request, NewRequest)
+    config.registry.__dict__.setdefault("kinto_notify", []).append(listener)
     return listener
 
 
-def _changed_event() -> Any:
-    for package in ("kinto.core.events", "cliquet.events"):
-        try:
-            return importlib.import_module(package).ResourceChanged
-        except ImportError:
-            continue
-    raise ConfigError("neither kinto nor cliquet is installed")
+def _changed_events() -> list[Any]:
+    """Return the `ResourceChanged` of the project that is running: the one whose module is loaded (in tests, both)."""
+    modules = (sys.modules.get(name) for name in ("kinto.core.events", "cliquet.events"))
+    return [module.ResourceChanged for module in modules if module is not None]
 
 
 def _event_class(prefix: str, name: str) -> Any:
@@ -98,6 +98,10 @@ class Listener:
         request = event.request
         if not hasattr(request, "parent"):
             request.kinto_notify_began = _current(_manager(request))
+
+    def close(self) -> None:
+        """Publish what waits, for two seconds at most, and end the relay thread. The end of the process does this."""
+        self._relay.stop()
 
     def __call__(self, event: Any) -> None:
         """Capture one event. Never raises: a fault of ours is not the writer's."""

@@ -69,7 +69,8 @@ def capture(
     container = container_uri(payload)
     changes = [encode_change(item, container, settings.redact) for item in impacted]
     name = f"{type(event).__module__}.{type(event).__qualname__}"
-    data = {key: _clipped(value) for key, value in payload.items()}
+    # Kinto says `"user_id": null` of an anonymous writer; a word that an event does not have is left out.
+    data = {key: _clipped(value) for key, value in payload.items() if value is not None}
     data |= {
         "event": name,
         "root_url": origin.root_url,
@@ -113,7 +114,8 @@ def encode_change(item: Mapping[str, Any], container: str, pointers: Sequence[Se
     for name in ("old", "new"):
         if len(encoded) > MAX_CHANGE_BYTES and name in body:
             body[name] = {"id": object_id}
-            encoded, cut = wire.dumps(body).encode(), True
+            body["truncated"] = cut = True
+            encoded = wire.dumps(body).encode()
     return Change(object_id, encoded, _modified(new), _modified(old), cut)
 
 

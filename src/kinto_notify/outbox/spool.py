@@ -15,9 +15,9 @@ from pathlib import Path
 
 from kinto_notify.outbox.split import Entry
 
-# The states of a row are 2 prepared, 3 committed, 4 published. They stand as numbers in the statements, because the
-# partial index is used only where SQLite can read them there. All take one byte on disk, so that a change of state
-# overwrites one page in place and never the body.
+# The states of a row are 2 prepared, 3 committed, 4 published. They stand as numbers in the statements, and
+# `state < 4` beside them, because SQLite uses a partial index only where its condition stands word for word. All take
+# one byte on disk, so that a change of state overwrites one page in place and never the body.
 #: Nobody else writes to a live file but our own checkpoints; longer waits would be the request's.
 BUSY_SECONDS = 0.25
 #: The relay thread checkpoints (fsync) so that no request has to; where it is gone, one does at 64 MB.
@@ -128,10 +128,10 @@ class Spool:
         found: list[Waiting] = []
         with self.lock:
             barrier = self._db.execute(
-                "SELECT min(seq) FROM entry WHERE state = 2 AND at > ?", (now_ms() - HOLD_BACK_MS,)
+                "SELECT min(seq) FROM entry WHERE state = 2 AND state < 4 AND at > ?", (now_ms() - HOLD_BACK_MS,)
             ).fetchone()[0]
             cursor = self._db.execute(
-                "SELECT seq, id, body FROM entry WHERE state = 3 AND seq < ? ORDER BY seq LIMIT ?",
+                "SELECT seq, id, body FROM entry WHERE state = 3 AND state < 4 AND seq < ? ORDER BY seq LIMIT ?",
                 (barrier if barrier is not None else 1 << 62, rows),
             )
             for seq, event_id, body in cursor:
@@ -153,7 +153,9 @@ class Spool:
     def in_doubt(self) -> list[tuple[int, str, str]]:
         """Return `(seq, event id, probe)` of the rows left prepared; only for the file of a dead process."""
         with self.lock:
-            return self._db.execute("SELECT seq, id, probe FROM entry WHERE state = 2 ORDER BY seq").fetchall()
+            return self._db.execute(
+                "SELECT seq, id, probe FROM entry WHERE state = 2 AND state < 4 ORDER BY seq"
+            ).fetchall()
 
     def body(self, seq: int) -> bytes:
         """Return one row's entry."""
@@ -167,17 +169,25 @@ class Spool:
             self._db.execute("UPDATE entry SET body = ? WHERE seq = ?", (body, seq))
 
     def depth(self) -> Depth:
-        """Count what waits."""
+        """Tell about how much waits: rows settled out of order in between are counted too."""
+        # Two ends of the index: counting a million rows would hold the writers up.
         with self.lock:
-            rows, oldest = self._db.execute("SELECT count(*), min(at) FROM entry WHERE state = 3").fetchone()
-        return Depth(rows, max(0.0, (now_ms() - oldest) / 1000)) if rows else Depth()
+            first = self._db.execute(
+                "SELECT seq, at FROM entry WHERE state = 3 AND state < 4 ORDER BY seq LIMIT 1"
+            ).fetchone()
+            last = self._db.execute(
+                "SELECT seq FROM entry WHERE state = 3 AND state < 4 ORDER BY seq DESC LIMIT 1"
+            ).fetchone()
+        if first is None:
+            return Depth()
+        return Depth(last[0] - first[0] + 1, max(0.0, (now_ms() - first[1]) / 1000))
 
     def purge(self, retention: int) -> int:
         """Drop some of the oldest rows that were published more than `retention` seconds ago; return how many."""
         with self.lock:
             gone = self._db.execute(
                 "DELETE FROM entry WHERE state = 4 AND at < ? AND seq IN"
-                " (SELECT seq FROM entry ORDER BY seq LIMIT 500)",
+                " (SELECT seq FROM entry ORDER BY seq LIMIT 200)",
                 (now_ms() - retention * 1000,),
             )
             return gone.rowcount

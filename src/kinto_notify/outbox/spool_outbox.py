@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 MAX_HELD_BYTES = 64 * 1024 * 1024
 #: A spool that could not be opened is tried again after this many seconds, not by every request.
 _REOPEN_SECONDS = 1.0
+_PURGE_STEPS = 25
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 #: The file was moved or deleted under us; what it holds can still be read.
 _MOVED = sqlite3.SQLITE_READONLY_DBMOVED
@@ -164,7 +165,11 @@ class SpoolOutbox:
         with contextlib.suppress(*FAULTS):
             if spool is not None:
                 spool.checkpoint()
-                spool.purge(retention)
+                spool.news = True
+                # In steps, so that a writer gets the lock in between.
+                for _ in range(_PURGE_STEPS):
+                    if not spool.purge(retention):
+                        break
             self.directory.purge(retention)
 
     def close(self) -> None:
