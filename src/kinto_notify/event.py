@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter, ValidationError
 
 from kinto_notify.errors import MalformedEntry
-from kinto_notify.wire import FIELD_EVENT, FIELD_VERSION, VERSION
+from kinto_notify.wire import FIELD_EVENT, FIELD_VERSION, VERSION, id_time
 
 #: A JSON object: a record, a collection, a bucket, a group.
 JsonObject = dict[str, object]
@@ -79,6 +79,11 @@ class Event:
     data: Data
     time: str = ""
     subject: str = ""
+
+    @property
+    def made(self) -> int | None:
+        """When its id was made, in milliseconds; None if the id is no UUIDv7 (another producer's)."""
+        return id_time(self.id)
 
 
 _adapter: TypeAdapter[Event] = TypeAdapter(Event)

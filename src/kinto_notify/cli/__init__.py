@@ -1,1 +1,82 @@
-"""The commands of kinto-notify."""
+"""The door: parses a command, runs it, and turns errors into one line a problem and an exit code."""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+
+from kinto_notify import __version__
+from kinto_notify.errors import ConfigError, KintoNotifyError
+
+#: One module each, in the order of `--help`.
+COMMANDS = (
+    "run",
+    "check",
+    "demo",
+    "relay",
+    "status",
+    "health",
+    "preview",
+    "dead_letters",
+    "schema",
+    "unit",
+)
+_EXIT_USAGE = 64
+_EXIT_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a wrong command line in two lines and exits with 64 (EX_USAGE), not argparse's 2."""
+
+    def error(self, message: str) -> "argparse.NoReturn":  # type: ignore[name-defined]
+        self.exit(_EXIT_USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(prog="kinto-notify", description="Email notifications for Kinto.")
+    parser.add_argument("--version", action="version", version=_versions())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for name in COMMANDS:
+        import_module(f"kinto_notify.cli.{name}").add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code (design: 0, 1 unexpected, 64, 65, 69, 75, 78)."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except KintoNotifyError as fault:
+        lines = fault.problems if isinstance(fault, ConfigError) else str(fault).splitlines()
+        for line in lines:
+            print(f"kinto-notify: {line}", file=sys.stderr)
+        return fault.exit_code
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as fault:
+        if os.environ.get("KINTO_NOTIFY_LOG_LEVEL", "").lower() == "debug":
+            raise
+        print(
+            f"kinto-notify: unexpected {type(fault).__name__}: {fault}\n"
+            "kinto-notify: this is a bug; KINTO_NOTIFY_LOG_LEVEL=debug shows where",
+            file=sys.stderr,
+        )
+        return 1
+    return code
+
+
+def _versions() -> str:
+    told = [f"kinto-notify {__version__}", f"Python {platform.python_version()}"]
+    for package in ("redis", "aiosmtplib", "pydantic", "kinto"):
+        try:
+            told.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(told)

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from kinto_notify.errors import ConfigError, StoreUnavailable
+from kinto_notify.errors import ConfigError, KintoNotifyError, StoreUnavailable
 from kinto_notify.wire import check_namespace, events_key
 
 #: How long a read of the stream blocks: short, so that a drain need not cancel it (entries could be lost in flight).
@@ -50,9 +50,13 @@ _PASSING = (
 )
 
 
+class RefusedByRedis(KintoNotifyError):
+    """Redis will never take this command as it is."""
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn redis-py's errors that may pass into `StoreUnavailable`; all others are bugs and go on."""
+    """Turn redis-py's errors into `StoreUnavailable` where they may pass, else into `RefusedByRedis`."""
     try:
         yield
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as fault:
@@ -61,7 +65,7 @@ async def translated() -> AsyncIterator[None]:
         # A script's error is told as "ERR ... script: ...: OOM command not allowed", older ones with a leading "-".
         if isinstance(fault, exceptions.ReadOnlyError | exceptions.OutOfMemoryError) or _passing(str(fault)):
             raise StoreUnavailable(f"Redis: {_plain(fault)}") from fault
-        raise
+        raise RefusedByRedis(_plain(fault)) from fault
 
 
 def _passing(text: str) -> bool:
@@ -107,6 +111,7 @@ class Client:
             try:
                 answer: Answer = await self.redis.evalsha(digest, 1, key, self.prefix, *arguments)
             except exceptions.NoScriptError:
+                # Redis restarted or was flushed: EVAL loads it again.
                 answer = await self.redis.eval(text, 1, key, self.prefix, *arguments)
         return answer
 

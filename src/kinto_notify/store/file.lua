@@ -6,7 +6,7 @@
 --   entries: count, then per entry: stream id, event id, seen key, filings, then per filing: digest index (from 1),
 --            counters, {name, number}..., lines, {line}...
 --            filings = -1: a malformed entry, followed by reason, v, event: it becomes a dead letter instead.
--- Returns {filed, known, not ours any more, buried, soonest due time or 0}.
+-- Returns {filed, known, not ours any more, buried, ms until the soonest digest is due or -1}.
 
 local stream, prefix, group = KEYS[1], ARGV[1], ARGV[2]
 local at = 2
@@ -89,7 +89,7 @@ for seen in pairs(expiries) do
   redis.call('EXPIRE', seen, retention + 7200)
 end
 
-local soonest = 0
+local soonest = -1
 for _, d in ipairs(digests) do
   if d.open then
     redis.call('HSET', d.key, 'chain', d.chain, 'changes', d.changes, 'recipients', d.recipients)
@@ -102,7 +102,8 @@ for _, d in ipairs(digests) do
       if last then due = math.max(due, last + (full and d.interval or interval)) end
     end
     redis.call('ZADD', prefix .. ':due', due, d.id)
-    if soonest == 0 or due < soonest then soonest = due end
+    local delay = math.max(due - now, 0)
+    if soonest < 0 or delay < soonest then soonest = delay end
   end
 end
 

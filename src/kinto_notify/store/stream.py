@@ -61,13 +61,13 @@ class Poison:
 
 @dataclass(frozen=True, slots=True)
 class FilingResult:
-    """What a batch came to; `soonest` is the earliest due time among its digests, 0 for none."""
+    """What a batch came to; `soonest` is in how many ms the first of its digests is due, -1 for none."""
 
     filed: int = 0
     known: int = 0
     gone: int = 0
     buried: int = 0
-    soonest: int = 0
+    soonest: int = -1
 
 
 class Stream:
@@ -88,9 +88,9 @@ class Stream:
                 if "BUSYGROUP" not in str(fault):
                     raise
 
-    async def read(self) -> list[Entry]:
-        """Read new entries; waits up to a second for the first. They are pending until they are filed."""
-        return await self._read(">", self._count, BLOCK_MS)
+    async def read(self, *, wait: bool = True) -> list[Entry]:
+        """Read new entries; waits up to a second for the first if asked to. They are pending until they are filed."""
+        return await self._read(">", self._count, BLOCK_MS if wait else None)
 
     async def pending(self, after: str = "0") -> list[Entry]:
         """Read our own pending entries after a stream id: what an error or a crash left half-way."""
@@ -101,7 +101,8 @@ class Stream:
             told = await self._client.redis.xreadgroup(
                 GROUP, self._name, {self._client.stream: start}, count=count, block=block
             )
-        entries = [Entry(key.decode(), fields) for _, found in cast(_Told, told or []) for key, fields in found]
+        # An entry that was trimmed while it was pending comes back without fields.
+        entries = [Entry(key.decode(), fields or {}) for _, found in cast(_Told, told or []) for key, fields in found]
         if entries:
             average = max(1, sum(entry.size for entry in entries) // len(entries))
             self._count = max(MIN_COUNT, min(READ_BUDGET_BYTES // average, MAX_COUNT))
@@ -114,7 +115,22 @@ class Stream:
                 self._client.stream, GROUP, self._name, CLAIM_IDLE_MS, self._cursor, count=self._count
             )
         self._cursor = told[0].decode()
-        return [Entry(key.decode(), fields) for key, fields in told[1] if fields]
+        return [Entry(key.decode(), fields or {}) for key, fields in told[1] if key is not None]
+
+    async def position(self) -> str:
+        """Return the id of the last entry that any daemon has read, `0-0` before the first; touches nothing."""
+        async with translated():
+            try:
+                groups = await self._client.redis.xinfo_groups(self._client.stream)
+            except ResponseError:
+                return "0-0"
+        return next((one["last-delivered-id"].decode() for one in groups if one["name"] == GROUP.encode()), "0-0")
+
+    async def peek(self, after: str) -> list[Entry]:
+        """Read entries after an id without taking them."""
+        async with translated():
+            told = await self._client.redis.xrange(self._client.stream, min=f"({after}", count=MIN_COUNT * 10)
+        return [Entry(key.decode(), fields) for key, fields in cast(list[tuple[bytes, Fields]], told or [])]
 
     async def file(self, filed: Sequence[Filed], poison: Sequence[Poison]) -> FilingResult:
         """Acknowledge entries and add them to their digests, each whole or not at all; a known event id adds nothing.
@@ -128,8 +144,14 @@ class Stream:
         assert isinstance(told, list)
         return FilingResult(*(int(number) for number in told))
 
-    async def trim(self, now: int, keep: int) -> int:
+    async def forget(self, entries: Sequence[str]) -> None:
+        """Acknowledge entries that are no longer in the stream."""
+        async with translated():
+            await self._client.redis.xack(self._client.stream, GROUP, *entries)
+
+    async def trim(self, keep: int) -> int:
         """Trim entries that every group has read and acknowledged, or ours has and that are older than `keep` ms."""
+        now = await self._client.time()
         async with translated():
             groups = await self._client.redis.xinfo_groups(self._client.stream)
             ours, others = None, []

@@ -1,0 +1,129 @@
+"""`kinto-notify dead-letters`: what will not be tried again, and why; look, retry or drop."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from kinto_notify.errors import BadInput, UsageError
+from kinto_notify.store.client import Client
+from kinto_notify.store.dead import MAX_DEAD, DeadLetter, DeadLetters
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its four acts."""
+    parser = commands.add_parser("dead-letters", help="list, show, retry or drop dead letters", description=__doc__)
+    acts = parser.add_subparsers(title="acts", metavar="ACT", required=True)
+    listing = acts.add_parser("list", help="list them, the newest first")
+    listing.add_argument("--limit", type=int, default=50, help="at most so many [50]")
+    showing = acts.add_parser("show", help="show one: why, when, the last reply, the mail")
+    showing.add_argument("id")
+    for one in (listing, showing):
+        one.add_argument("--json", action="store_true", help="print JSON")
+    for name, text in (("retry", "try them again, as new"), ("drop", "remove them for good")):
+        act = acts.add_parser(name, help=text)
+        act.add_argument("ids", nargs="*", metavar="ID")
+        act.add_argument("--all", action="store_true", help="all of them")
+        act.set_defaults(act=name)
+    listing.set_defaults(act="list")
+    showing.set_defaults(act="show")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out one act; 65 if a named dead letter is not there."""
+    from kinto_notify.settings import load_settings
+
+    if arguments.act in ("retry", "drop") and bool(arguments.ids) == arguments.all:
+        raise UsageError(f"dead-letters {arguments.act}: name some ids, or --all")
+    settings = load_settings()
+    acts: dict[str, Callable[[DeadLetters, argparse.Namespace], Awaitable[None]]] = {
+        "list": _list,
+        "show": _show,
+        "retry": _retry,
+        "drop": _drop,
+    }
+
+    async def act() -> None:
+        client = Client(settings.redis_url, settings.namespace)
+        try:
+            await acts[arguments.act](DeadLetters(client), arguments)
+        finally:
+            await client.close()
+
+    asyncio.run(act())
+    return 0
+
+
+async def _list(dead: DeadLetters, arguments: argparse.Namespace) -> None:
+    count = 0
+    async for letter in dead.newest(arguments.limit):
+        count += 1
+        if arguments.json:
+            print(json.dumps(_described(letter), ensure_ascii=False))
+        else:
+            print(f"{letter.id}  {_when(letter)}  {letter.kind:<8}  {letter.text('recipient'):<30}  {letter.reason}")
+    if not arguments.json:
+        total = await dead.count()
+        print(f"{count} of {total} dead letters" if total else "no dead letters", file=sys.stderr)
+
+
+async def _show(dead: DeadLetters, arguments: argparse.Namespace) -> None:
+    letter = await _found(dead, arguments.id)
+    mail = await dead.body(letter)
+    if arguments.json:
+        text = mail.decode("ascii", "replace") if mail else None
+        print(json.dumps({**_described(letter), "mail": text}, ensure_ascii=False))
+        return
+    for name, value in _described(letter).items():
+        if value not in ("", None):
+            print(f"{name:<14} {value}")
+    if letter.kind == "entry":
+        print(f"{'version':<14} {letter.text('entry_v')}\n\n{letter.text('entry_event')}")
+    elif mail:
+        print()
+        print(mail.decode("ascii", "replace").replace("\r\n", "\n"))
+
+
+async def _retry(dead: DeadLetters, arguments: argparse.Namespace) -> None:
+    idents = await _chosen(dead, arguments)
+    revived = [ident for ident in idents if await dead.retry(ident)]
+    print(f"{len(revived)} will be tried again")
+
+
+async def _drop(dead: DeadLetters, arguments: argparse.Namespace) -> None:
+    print(f"{await dead.drop(await _chosen(dead, arguments))} dropped")
+
+
+async def _chosen(dead: DeadLetters, arguments: argparse.Namespace) -> list[str]:
+    if arguments.all:
+        return [letter.id async for letter in dead.newest(MAX_DEAD)]
+    for ident in arguments.ids:
+        await _found(dead, ident)
+    return list(arguments.ids)
+
+
+async def _found(dead: DeadLetters, ident: str) -> DeadLetter:
+    letter = await dead.get(ident)
+    if letter is None:
+        raise BadInput(f"there is no dead letter {ident!r}; 'kinto-notify dead-letters list' shows them")
+    return letter
+
+
+def _when(letter: DeadLetter) -> str:
+    return datetime.fromtimestamp(letter.when / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _described(letter: DeadLetter) -> dict[str, str | int]:
+    return {
+        "id": letter.id,
+        "kind": letter.kind,
+        "when": _when(letter),
+        "reason": letter.reason,
+        "subscription": letter.text("identity"),
+        "recipient": letter.text("recipient"),
+        "attempts": int(letter.text("attempts") or 0),
+        "last_reply": letter.text("reply"),
+    }

@@ -1,0 +1,37 @@
+"""`kinto-notify health`: ask the running daemon whether it is well; made for containers and monitors."""
+
+import argparse
+import urllib.error
+import urllib.request
+
+from kinto_notify.errors import ConfigError, Unavailable
+
+_TIMEOUT_S = 5.0
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser("health", help="ask the running daemon whether it is well", description=__doc__)
+    parser.set_defaults(run=run)
+
+
+def run(_: argparse.Namespace) -> int:
+    """Exit 0 when `/healthz` says so, 69 when it does not or cannot be reached."""
+    from kinto_notify.settings import load_settings
+
+    bind = load_settings().web_bind
+    if bind is None:
+        raise ConfigError("KINTO_NOTIFY_WEB_BIND is off: there is no health to ask for")
+    host, port = bind
+    # A daemon that listens on all addresses is asked on loopback.
+    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    url = f"http://{f'[{asked}]' if ':' in asked else asked}:{port}/healthz"
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+            print(answer.read().decode().strip())
+    except urllib.error.HTTPError as fault:
+        with fault:
+            raise Unavailable(f"{url}: {fault.read(200).decode(errors='replace').strip()}") from None
+    except OSError as fault:
+        raise Unavailable(f"{url}: {fault}") from None
+    return 0

@@ -1,0 +1,55 @@
+"""`kinto-notify status`: what waits in Redis, and what has gone through."""
+
+import argparse
+import asyncio
+import json
+from dataclasses import asdict
+
+from kinto_notify.store.client import Client
+from kinto_notify.store.overview import Overview, examine, overview
+
+_LINES = (
+    ("stream", "entries in the stream"),
+    ("lag", "not read yet"),
+    ("pending", "read, not filed yet"),
+    ("open_digests", "digests open"),
+    ("frozen_digests", "digests being composed"),
+    ("deliveries", "deliveries waiting"),
+    ("due_deliveries", "due now"),
+    ("dead_letters", "dead letters"),
+)
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser("status", help="show what waits and what went through", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the numbers; 69 if Redis does not answer."""
+    from kinto_notify.settings import load_settings
+
+    settings = load_settings()
+
+    async def ask() -> tuple[str, Overview]:
+        client = Client(settings.redis_url, settings.namespace)
+        try:
+            return (await examine(client)).version, await overview(client)
+        finally:
+            await client.close()
+
+    server, told = asyncio.run(ask())
+    if arguments.json:
+        print(json.dumps({"server": server, "namespace": settings.namespace, **asdict(told)}))
+        return 0
+    print(f"{server}, namespace {settings.namespace}")
+    numbers = asdict(told)
+    for name, label in _LINES:
+        value = numbers[name]
+        print(f"  {label:<24} {'unknown' if value is None else f'{value:,}':>12}")
+    print("so far")
+    for name in ("events", "changes", "known", "sent", "deferred", "refused"):
+        print(f"  {name:<24} {told.totals.get(name, 0):>12,}")
+    return 0

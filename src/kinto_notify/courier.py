@@ -1,0 +1,191 @@
+"""Courier: leased delivery → one attempt → settled.
+
+In: due deliveries, leased only as many as free sessions can take now. Out: settlements through the ledger. A fault of
+the relay itself costs a delivery no attempt: it is returned, and the courier waits until the pool lets a relay be
+tried.
+"""
+
+import asyncio
+import random
+import time
+
+from kinto_notify.delivery import (
+    AMBIGUOUS_DELAY_MS,
+    Deferred,
+    Delivery,
+    Envelope,
+    Outcome,
+    Refused,
+    RetryPolicy,
+    Sent,
+    retry_delay,
+    too_old,
+)
+from kinto_notify.errors import RelayFault
+from kinto_notify.ledger import Ledger
+from kinto_notify.patience import IDLE_S, wait_for, wait_for_any
+from kinto_notify.smtp.pool import Pool
+from kinto_notify.store.deliveries import Deliveries, Fate, Settlement
+from kinto_notify.telemetry import Telemetry
+
+#: A delivery that the relay's own fault gave back rests so long, so that a daemon that reaches the relay may take it.
+RETURN_DELAY_MS = 1_000
+#: Bodies of digests whose deliveries are under way; shared ones are fetched once.
+_CACHED_BODIES = 64
+
+
+class Courier:
+    """The room that sends. `woken` is set when there are new deliveries."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        pool: Pool,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        *,
+        policy: RetryPolicy,
+    ) -> None:
+        self._deliveries = deliveries
+        self._pool = pool
+        self._ledger = ledger
+        self._telemetry = telemetry
+        self._policy = policy
+        self._bodies: dict[str, bytes] = {}
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+        self.woken = asyncio.Event()
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are under way."""
+        return len(self._attempts)
+
+    async def step(self, stop: asyncio.Event) -> None:
+        """Start what free sessions can take; waits up to a second for work, for a session, or for the relay."""
+        if self._pool.fault is not None:
+            await self._until_relay_may_be_tried()
+        elif self.busy >= self._pool.capacity:
+            self._freed.clear()
+            await wait_for_any((self._freed, stop), IDLE_S)
+        else:
+            self.woken.clear()
+            if not await self.start():
+                await wait_for_any((self.woken, stop), IDLE_S)
+
+    async def _until_relay_may_be_tried(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                await self._pool.ready()
+            # One delivery finds out; the others wait for what it says.
+            if not self.busy:
+                await self.start(limit=1)
+            await wait_for(self._freed, IDLE_S)
+            self._freed.clear()
+        except TimeoutError:
+            pass
+
+    async def start(self, limit: int | None = None) -> int:
+        """Lease up to `limit` deliveries (no more than there are free sessions) and start their attempts."""
+        room = self._pool.capacity - self.busy
+        since = time.monotonic()
+        leased = await self._deliveries.lease(room if limit is None else min(room, limit))
+        self._ledger.hold(leased.deliveries, since)
+        try:
+            bodies = await self._fetch(leased.deliveries)
+        except BaseException:
+            for delivery in leased.deliveries:
+                self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.RETURNED))
+            raise
+        for delivery in leased.deliveries:
+            age = leased.now - delivery.first
+            task = asyncio.create_task(self._attempt(delivery, bodies.get(delivery.body), age, since))
+            self._attempts.add(task)
+            task.add_done_callback(self._ended)
+        return len(leased.deliveries)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
+        self._freed.set()
+
+    async def _fetch(self, deliveries: tuple[Delivery, ...]) -> dict[str, bytes]:
+        """Return the bodies of these deliveries, from memory where we have them."""
+        wanted = dict.fromkeys(delivery.body for delivery in deliveries)
+        missing = [name for name in wanted if name not in self._bodies]
+        if missing:
+            self._bodies.update(await self._deliveries.bodies(missing))
+        found = {name: self._bodies[name] for name in wanted if name in self._bodies}
+        while len(self._bodies) > _CACHED_BODIES:
+            del self._bodies[next(iter(self._bodies))]
+        return found
+
+    async def _attempt(self, delivery: Delivery, body: bytes | None, age: int, since: float) -> None:
+        """Make one attempt and settle it; a cancel (the drain has ended) leaves the delivery ambiguous."""
+        if body is None:
+            reason = "its body is not in Redis any more"
+            self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reason))
+            return
+        if not self._ledger.ours(delivery):
+            # The lease ran out before we came to it: it is due again, perhaps elsewhere.
+            self._ledger.drop(delivery)
+            return
+        envelope = Envelope(delivery.sender, delivery.recipient, delivery.headers + body, delivery.smtputf8)
+        try:
+            outcome = await self._pool.send(envelope)
+        except RelayFault as fault:
+            self._telemetry.relay_down(str(fault))
+            self._telemetry.returned(delivery, str(fault))
+            self._ledger.settle(returned(delivery, str(fault), age, self._policy))
+        except asyncio.CancelledError:
+            # Where it was we do not know: the smarthost may have it.
+            self._ledger.settle(
+                Settlement(delivery.id, delivery.fence, Fate.DEFERRED, AMBIGUOUS_DELAY_MS, "drain ended while sending")
+            )
+            raise
+        else:
+            age += int((time.monotonic() - since) * 1000)
+            self._telemetry.relay_back()
+            self._telemetry.attempt(delivery, outcome, age)
+            settlement = settle(delivery, outcome, age, self._policy, random.random())  # noqa: S311 - jitter
+            if settlement.fate is Fate.REFUSED and not isinstance(outcome, Refused):
+                self._telemetry.gave_up(delivery, age)
+            self._ledger.settle(settlement)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Let what is in hand finish, at most so long, then cut it off; tell whether all finished."""
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=timeout_s)
+        cut = list(self._attempts)
+        for task in cut:
+            task.cancel()
+        await asyncio.gather(*cut, return_exceptions=True)
+        return not cut
+
+    async def finish(self) -> None:
+        """Wait until all attempts under way have ended."""
+        while self._attempts:
+            await asyncio.wait(set(self._attempts))
+
+
+def settle(delivery: Delivery, outcome: Outcome, age: int, policy: RetryPolicy, jitter: float) -> Settlement:
+    """Decide what an outcome means for a delivery of this age (ms). Pure."""
+    reply = str(outcome.reply)
+    match outcome:
+        case Sent():
+            return Settlement(delivery.id, delivery.fence, Fate.SENT, 0, reply)
+        case Refused():
+            return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reply)
+        case Deferred():
+            if too_old(policy, age):
+                reason = f"given up after {age // 1000} s; last reply: {reply}"
+                return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reason)
+            delay = max(retry_delay(policy, age, jitter), outcome.not_before)
+            return Settlement(delivery.id, delivery.fence, Fate.DEFERRED, delay, reply)
+
+
+def returned(delivery: Delivery, reason: str, age: int, policy: RetryPolicy) -> Settlement:
+    """Decide about a delivery that the relay's own fault gave back: it rests a moment, and is kept until too old."""
+    if too_old(policy, age):
+        told = f"given up after {age // 1000} s; the relay: {reason}"
+        return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, told)
+    return Settlement(delivery.id, delivery.fence, Fate.RETURNED, RETURN_DELAY_MS, reason)

@@ -1,0 +1,248 @@
+"""The house: opens what is needed, runs the rooms, drains, and closes in reverse order.
+
+Lifecycle is nesting. A first SIGTERM or SIGINT asks for a drain (finish what is in hand, take nothing new), a second
+one ends at once; SIGHUP reads subscriptions and templates anew. Redis and the smarthost may come and go at any time.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+
+from kinto_notify import __version__
+from kinto_notify.catalogue import Catalogue, load_catalogue
+from kinto_notify.compose.composer import Composer
+from kinto_notify.courier import Courier
+from kinto_notify.digester import Digester
+from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable
+from kinto_notify.intake import Intake
+from kinto_notify.ledger import Ledger
+from kinto_notify.patience import IDLE_S, Pulse, patiently, wait_for, wait_for_any
+from kinto_notify.settings import Settings
+from kinto_notify.smtp.pool import Pool
+from kinto_notify.store.client import Client
+from kinto_notify.store.dead import DeadLetters
+from kinto_notify.store.deliveries import Deliveries
+from kinto_notify.store.digests import Digests
+from kinto_notify.store.overview import examine, overview
+from kinto_notify.store.stream import Stream
+from kinto_notify.systemd import ServiceManager
+from kinto_notify.telemetry import Telemetry
+from kinto_notify.web.server import WebServer
+
+#: A room that has not finished a step for so long is stuck: /healthz says so and the watchdog is not fed. Steps end
+#: within seconds even when Redis hangs (its socket timeout is 15 s).
+STALL_S = 45.0
+_HOUSEKEEPING_EVERY_S = 5.0
+#: After the drain Redis may take this long to hear what was settled; later the leases speak for themselves.
+_LAST_WORDS_S = 5.0
+
+
+class Daemon:
+    """One daemon: `run` serves until it is asked to stop, `once` does what is due and returns."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._manager = ServiceManager()
+        self._pulse = Pulse()
+        self._stop = asyncio.Event()
+        self._told = asyncio.Event()
+        self._due = asyncio.Event()
+        self._failed: BaseException | None = None
+        self._examined = False
+        self._catalogue: Catalogue = load_catalogue(settings)
+        self._composer = self._compose()
+        self._client = Client(settings.redis_url, settings.namespace)
+        self._stream = Stream(self._client, settings.name)
+        self._dead = DeadLetters(self._client)
+        deliveries = Deliveries(self._client)
+        self._pool = Pool(settings.smtp_relays, sessions=settings.smtp_sessions, ca=settings.smtp_ca)
+        self._ledger = Ledger(deliveries, telemetry)
+        self._courier = Courier(deliveries, self._pool, self._ledger, telemetry, policy=settings.retry)
+        self._intake = Intake(
+            self._stream, lambda: self._catalogue, telemetry, keep_ms=settings.stream_keep, due=self._due_in
+        )
+        self._digester = Digester(
+            Digests(self._client),
+            lambda: self._composer,
+            telemetry,
+            bounce_address=settings.bounce_address.address,
+            ready=self._courier.woken.set,
+        )
+
+    def _compose(self) -> Composer:
+        settings = self._settings
+        return Composer(
+            sender=settings.sender,
+            templates=settings.templates,
+            zone=settings.timezone,
+            admin_url=settings.admin_url,
+            on_fallback=self._telemetry.template_fallback,
+        )
+
+    def _due_in(self, delay_ms: int) -> None:
+        """Wake the digester when a digest that was just filed is due."""
+        asyncio.get_running_loop().call_later(delay_ms / 1000, self._due.set)
+
+    # Serving.
+
+    async def run(self) -> int:
+        """Serve until a signal; return the exit code (0 after a drain, 1 after a bug)."""
+        self._greet()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            stack.push_async_callback(self._pool.close)
+            if self._settings.web_bind is not None:
+                await stack.enter_async_context(
+                    WebServer(
+                        self._settings.web_bind,
+                        stalled=lambda: self._pulse.stalled(STALL_S),
+                        metrics=self._telemetry.exposition,
+                    )
+                )
+            self._listen_to_signals()
+            tasks = self._start_rooms()
+            self._manager.ready("serving")
+            self._telemetry.ready(len(self._catalogue.subscriptions))
+            await self._stop.wait()
+            clean = await self._drain(tasks)
+        self._telemetry.stopped(clean)
+        if isinstance(self._failed, ConfigError):
+            raise self._failed
+        return 0 if self._failed is None else 1
+
+    def _start_rooms(self) -> dict[str, asyncio.Task[None]]:
+        rooms: dict[str, Callable[[], Coroutine[None, None, object]]] = {
+            "housekeeping": self._keep_house,
+            "intake": self._intake.step,
+            "digester": self._digest,
+            "courier": lambda: self._courier.step(self._stop),
+        }
+        tasks = {name: self._room(name, step, self._stop) for name, step in rooms.items()}
+        tasks["ledger"] = self._room("ledger", self._ledger.work, self._told)
+        tasks["watchdog"] = asyncio.create_task(self._feed_watchdog(), name="watchdog")
+        return tasks
+
+    def _room(
+        self, name: str, step: Callable[[], Coroutine[None, None, object]], stop: asyncio.Event
+    ) -> asyncio.Task[None]:
+        async def live() -> None:
+            try:
+                await patiently(name, step, stop=stop, telemetry=self._telemetry, pulse=self._pulse)
+            except Exception as fault:  # noqa: BLE001 - the house drains and ends; systemd starts a new one
+                self._failed = fault
+                self._pulse.rest(name)
+                if not isinstance(fault, ConfigError):
+                    self._telemetry.room_failed(name, fault)
+                self._stop.set()
+
+        return asyncio.create_task(live(), name=name)
+
+    async def _digest(self) -> None:
+        self._due.clear()
+        if not await self._digester.work():
+            await wait_for_any((self._due, self._stop), IDLE_S)
+
+    async def _keep_house(self) -> None:
+        """Refresh the gauges, keep the dead letters within their bounds, and look at the server once."""
+        if not self._examined:
+            found = await examine(self._client)
+            if found.fatal:
+                raise ConfigError([f"Redis: {text}" for text in found.fatal])
+            for doubt in found.doubts:
+                self._telemetry.warning(f"Redis: {doubt}")
+            self._examined = True
+        await self._dead.sweep(await self._client.time())
+        self._telemetry.waiting((await overview(self._client)).numbers(), self._courier.busy)
+        await wait_for(self._stop, _HOUSEKEEPING_EVERY_S)
+
+    async def _feed_watchdog(self) -> None:
+        patience = self._manager.watchdog_s
+        while patience is not None:
+            if not self._pulse.stalled(max(STALL_S, patience)):
+                self._manager.alive()
+            await asyncio.sleep(patience / 3)
+
+    async def _drain(self, tasks: dict[str, asyncio.Task[None]]) -> bool:
+        """Let the rooms end in order: those that take, then what is in hand, then what must be told to Redis."""
+        self._manager.stopping()
+        await asyncio.gather(*(tasks[name] for name in ("intake", "digester", "courier", "housekeeping")))
+        clean = await self._courier.drain(self._settings.drain_timeout / 1000)
+        async with asyncio.timeout(_LAST_WORDS_S) as patience:
+            try:
+                while self._ledger.untold:
+                    try:
+                        await self._ledger.tell()
+                    except StoreUnavailable:
+                        await asyncio.sleep(0.2)
+            except asyncio.CancelledError:
+                clean = False
+        clean = clean and not patience.expired()
+        self._told.set()
+        tasks["watchdog"].cancel()
+        await asyncio.gather(tasks["ledger"], tasks["watchdog"], return_exceptions=True)
+        return clean
+
+    # Signals.
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _asked_to_stop(self, number: int) -> None:
+        if self._stop.is_set():
+            # The second one: leases run out by themselves, nothing is lost.
+            os._exit(1)
+        self._telemetry.draining(signal.Signals(number).name)
+        self._stop.set()
+
+    def _reload(self) -> None:
+        """Read subscriptions and templates anew; a bad file never replaces a good one."""
+        self._manager.reloading()
+        try:
+            catalogue, composer = load_catalogue(self._settings), self._compose()
+        except ConfigError as fault:
+            self._telemetry.reload_refused(fault.problems)
+        else:
+            self._catalogue, self._composer = catalogue, composer
+            self._telemetry.reloaded(len(catalogue.subscriptions))
+        self._manager.ready("serving")
+
+    def _greet(self) -> None:
+        settings = self._settings
+        self._telemetry.starting(
+            __version__,
+            name=settings.name,
+            namespace=settings.namespace,
+            smarthost=", ".join(f"{relay.host}:{relay.port}" for relay in settings.smtp_relays),
+            sessions=settings.smtp_sessions,
+        )
+        for warning in (*settings.warnings, *self._catalogue.warnings):
+            self._telemetry.warning(warning)
+
+    # Once.
+
+    async def once(self) -> int:
+        """File what waits, compose and send what is due; raise `Unavailable` if Redis or the relay is not there."""
+        self._greet()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            stack.push_async_callback(self._pool.close)
+            found = await examine(self._client)
+            if found.fatal:
+                raise ConfigError([f"Redis: {text}" for text in found.fatal])
+            while await self._intake.work(wait=False):
+                pass
+            while await self._digester.work():
+                pass
+            while await self._courier.start():
+                await self._courier.finish()
+                await self._ledger.tell()
+                if self._pool.fault is not None:
+                    raise RelayFault(self._pool.fault)
+        self._telemetry.stopped(clean=True)
+        return 0

@@ -1,0 +1,134 @@
+"""Intake: stream entry → validated event → filed under its digests.
+
+In: entries of the stream (our own pending ones first, after every error; those of the dead; then new ones). Out: one
+atomic `file` per batch. A malformed entry becomes a dead letter in the same step; faults of Redis never count against
+an entry, they are raised as `StoreUnavailable` and the entries stay pending.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from kinto_notify.catalogue import Catalogue
+from kinto_notify.errors import MalformedEntry
+from kinto_notify.event import Event, parse_entry
+from kinto_notify.filing import file_event
+from kinto_notify.store.client import RefusedByRedis
+from kinto_notify.store.stream import HOUR_MS, Entry, Filed, FilingResult, Poison, Stream
+from kinto_notify.telemetry import Telemetry
+
+#: How often we look for entries of daemons that died, and trim what everybody has read.
+CLAIM_EVERY_S = 15.0
+TRIM_EVERY_S = 5.0
+
+
+class Intake:
+    """The room that reads. `due` is told in how many ms the soonest digest that a batch touched is due."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        catalogue: Callable[[], Catalogue],
+        telemetry: Telemetry,
+        *,
+        keep_ms: int,
+        due: Callable[[int], None],
+    ) -> None:
+        self._stream = stream
+        self._catalogue = catalogue
+        self._telemetry = telemetry
+        self._keep_ms = keep_ms
+        self._due = due
+        # What an error left half-way is pending and ours: until that is done nothing new is read.
+        self._recovering = True
+        self._next_claim = 0.0
+        self._next_trim = 0.0
+
+    async def step(self) -> None:
+        """Read and file one batch; waits about a second for new entries when there is nothing to do."""
+        await self.work(wait=True)
+
+    async def work(self, *, wait: bool) -> int:
+        """Read and file one batch; return how many entries it had."""
+        try:
+            entries = await self._next(wait=wait)
+            if entries:
+                await self._file(entries)
+            await self._trim()
+        except BaseException:
+            self._recovering = True
+            raise
+        return len(entries)
+
+    async def _next(self, *, wait: bool) -> list[Entry]:
+        if self._recovering:
+            await self._stream.ensure_group()
+            entries = await self._stream.pending()
+            if entries:
+                return entries
+            self._recovering = False
+        if time.monotonic() >= self._next_claim:
+            entries = await self._stream.claim()
+            if entries:
+                return entries
+            self._next_claim = time.monotonic() + CLAIM_EVERY_S
+        return await self._stream.read(wait=wait)
+
+    async def _file(self, entries: Sequence[Entry]) -> None:
+        lost = [entry.id for entry in entries if not entry.fields]
+        if lost:
+            self._telemetry.entries_lost(lost)
+            await self._stream.forget(lost)
+        readable = [entry for entry in entries if entry.fields]
+        filed, poison = sort(readable, self._catalogue())
+        try:
+            result = await self._stream.file(filed, poison)
+        except RefusedByRedis:
+            if len(readable) > 1:
+                # One of them is too much for Redis: alone, the others go through.
+                for entry in readable:
+                    await self._file([entry])
+                return
+            poison = [Poison(entry, "Redis refuses to file it") for entry in readable]
+            result = await self._stream.file((), poison)
+        self._tell(result, poison)
+
+    def _tell(self, result: FilingResult, poison: Sequence[Poison]) -> None:
+        self._telemetry.filed(result.filed, result.known, result.buried)
+        for bad in poison:
+            self._telemetry.poison(bad.entry.id, bad.reason)
+        if result.soonest >= 0:
+            self._due(result.soonest)
+
+    async def _trim(self) -> None:
+        if time.monotonic() >= self._next_trim:
+            await self._stream.trim(self._keep_ms)
+            self._next_trim = time.monotonic() + TRIM_EVERY_S
+
+
+def sort(entries: Sequence[Entry], catalogue: Catalogue) -> tuple[list[Filed], list[Poison]]:
+    """Decide for each entry where it goes, or why it can't go anywhere. Pure."""
+    filed: list[Filed] = []
+    poison: list[Poison] = []
+    for entry in entries:
+        try:
+            event = parse_entry(entry.fields)
+            filings = file_event(event, catalogue.subscriptions, catalogue.allows)
+            filed.append(Filed(entry.id, event.id, _hour(event, entry), tuple(filings)))
+        except MalformedEntry as fault:
+            poison.append(Poison(entry, str(fault)))
+        except Exception as fault:  # noqa: BLE001 - a poison event: whatever it raises, the others must go on
+            # The type only: the text of an unforeseen error may hold the record's content.
+            poison.append(Poison(entry, f"cannot be handled: {type(fault).__name__}"))
+    return filed, poison
+
+
+def _hour(event: Event, entry: Entry) -> int:
+    """Return the hour that a repeated event names again: that of its id, else of its time, else of its arrival."""
+    stamp = event.made
+    if stamp is None:
+        try:
+            stamp = int(datetime.fromisoformat(event.time).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            stamp = entry.added
+    return stamp // HOUR_MS

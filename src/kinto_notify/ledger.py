@@ -1,0 +1,90 @@
+"""The leases that this daemon holds: renewed while work on them lasts, settled in batches, until Redis has answered.
+
+It is the last to stop: a lease outlives the work, and a settlement that Redis could not take is kept and repeated.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from kinto_notify.delivery import Delivery
+from kinto_notify.errors import StoreUnavailable
+from kinto_notify.patience import wait_for
+from kinto_notify.store.deliveries import LEASE_MS, Deliveries, Settlement
+from kinto_notify.telemetry import Telemetry
+
+_RENEW_EVERY_S = LEASE_MS / 1000 / 3
+#: Settlements to a script, so that it stays under some milliseconds.
+_BATCH = 500
+
+
+class Ledger:
+    """What we hold and what we have to tell. One per daemon."""
+
+    def __init__(self, deliveries: Deliveries, telemetry: Telemetry) -> None:
+        self._deliveries = deliveries
+        self._telemetry = telemetry
+        # The fence of each delivery in work, and until when it is ours by our own monotonic clock.
+        self._held: dict[str, tuple[int, float]] = {}
+        self._settlements: list[Settlement] = []
+        self._woken = asyncio.Event()
+        self._next_renewal = time.monotonic() + _RENEW_EVERY_S
+
+    def hold(self, deliveries: Iterable[Delivery], since: float) -> None:
+        """Take leases into the book; `since` is the monotonic time *before* they were asked for."""
+        for delivery in deliveries:
+            self._held[delivery.id] = (delivery.fence, since + LEASE_MS / 1000)
+
+    def ours(self, delivery: Delivery) -> bool:
+        """Tell whether a lease still stands by our own clock: the check just before a message goes out."""
+        held = self._held.get(delivery.id)
+        return held is not None and held[0] == delivery.fence and time.monotonic() < held[1]
+
+    def drop(self, delivery: Delivery) -> None:
+        """Let a lease run out."""
+        self._held.pop(delivery.id, None)
+
+    def settle(self, settlement: Settlement) -> None:
+        """Take note of an end; it is told to Redis with the next batch."""
+        self._held.pop(settlement.id, None)
+        self._settlements.append(settlement)
+        self._woken.set()
+
+    @property
+    def untold(self) -> int:
+        """How many settlements Redis has not taken yet."""
+        return len(self._settlements)
+
+    async def work(self) -> None:
+        """Tell what is settled and renew what is due for it; waits up to a second when there is nothing to tell."""
+        await wait_for(self._woken, 1.0)
+        self._woken.clear()
+        await self.tell()
+        if time.monotonic() >= self._next_renewal:
+            await self._renew()
+            self._next_renewal = time.monotonic() + _RENEW_EVERY_S
+
+    async def tell(self) -> None:
+        """Settle all that is noted; on `StoreUnavailable` it stays noted (settling twice does nothing)."""
+        while self._settlements:
+            batch = self._settlements[:_BATCH]
+            try:
+                await self._deliveries.settle(batch)
+            except StoreUnavailable:
+                self._woken.set()
+                raise
+            del self._settlements[: len(batch)]
+
+    async def _renew(self) -> None:
+        since = time.monotonic()
+        held = {ident: fence for ident, (fence, _) in self._held.items()}
+        if not held:
+            return
+        lost = await self._deliveries.renew(held)
+        for ident in held.keys() - set(lost):
+            if ident in self._held:
+                self._held[ident] = (held[ident], since + LEASE_MS / 1000)
+        # What was settled while we asked is not lost.
+        gone = [ident for ident in lost if self._held.pop(ident, None) is not None]
+        if gone:
+            self._telemetry.lease_lost(gone)

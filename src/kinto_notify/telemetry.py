@@ -1,0 +1,235 @@
+"""The closed vocabulary: one method = one log line + its metric. Nobody else in the daemon logs or counts.
+
+No secret, no record's content, no bucket or user id in a label. Addresses are hashed, except at level DEBUG.
+"""
+
+import hashlib
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from structlog.typing import FilteringBoundLogger
+
+from kinto_notify.delivery import Deferred, Delivery, Outcome, Refused, Sent
+from kinto_notify.digest import FrozenDigest
+
+LogFormat = Literal["console", "json"]
+_ROOMS = ("intake", "digester", "courier")
+
+
+def configure_logging(form: LogFormat, level: str) -> None:
+    """Set up log lines on standard output: for people on a terminal, or one JSON object a line."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=22)
+        if form == "console"
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=False,
+    )
+
+
+class Telemetry:
+    """The daemon's voice. Its metrics live in their own registry, so that two daemons in a process do not meet."""
+
+    def __init__(self, level: str = "INFO") -> None:
+        self._log: FilteringBoundLogger = structlog.get_logger()
+        self._open_addresses = level == "DEBUG"
+        self._down: dict[str, str] = {}
+        self.registry = CollectorRegistry()
+        self._events = Counter(
+            "kinto_notify_events", "Stream entries by what became of them", ["result"], registry=self.registry
+        )
+        self._digests = Counter(
+            "kinto_notify_digests", "Digests by what became of them", ["result"], registry=self.registry
+        )
+        self._deliveries = Counter(
+            "kinto_notify_deliveries", "Attempts at a delivery by outcome", ["outcome"], registry=self.registry
+        )
+        self._ambiguous = Counter(
+            "kinto_notify_ambiguous", "Final dots that got no reply (RFC 1047)", registry=self.registry
+        )
+        self._delivery_seconds = Histogram(
+            "kinto_notify_delivery_seconds",
+            "From the digest's fan-out to the smarthost's yes",
+            buckets=(0.05, 0.2, 1, 5, 30, 120, 600, 3600, 21600, 86400),
+            registry=self.registry,
+        )
+        self._store_up = Gauge(
+            "kinto_notify_store_up", "1 while Redis answers a room", ["room"], registry=self.registry
+        )
+        self._relay_up = Gauge(
+            "kinto_notify_relay_up", "0 while the circuit to the smarthost is open", registry=self.registry
+        )
+        self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
+        self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
+        self._relay_up.set(1)
+        for room in _ROOMS:
+            self._store_up.labels(room).set(1)
+        for result in ("filed", "known", "buried", "lost"):
+            self._events.labels(result)
+        for outcome in ("sent", "deferred", "refused", "returned"):
+            self._deliveries.labels(outcome)
+
+    def exposition(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    # The daemon's life.
+
+    def starting(self, version: str, **facts: str | int) -> None:
+        """Say what is about to run, with the settings that matter (no secrets among them)."""
+        self._log.info("starting", version=version, **facts)
+
+    def warning(self, text: str) -> None:
+        """Pass on a warning about the configuration or the servers."""
+        self._log.warning("configuration", warning=text)
+
+    def ready(self, subscriptions: int) -> None:
+        """All rooms run."""
+        self._log.info("ready", subscriptions=subscriptions)
+
+    def draining(self, cause: str) -> None:
+        """A stop was asked for: finish what is in hand, take nothing new."""
+        self._log.info("draining", cause=cause)
+
+    def stopped(self, clean: bool) -> None:
+        """The last line of a life."""
+        self._log.info("stopped", drained=clean)
+
+    def reloaded(self, subscriptions: int) -> None:
+        """Subscriptions and templates were read anew."""
+        self._log.info("reloaded", subscriptions=subscriptions)
+
+    def reload_refused(self, problems: tuple[str, ...]) -> None:
+        """A bad file never replaces a good one."""
+        self._log.error("reload refused, the old configuration stays", problems=list(problems))
+
+    def room_failed(self, room: str, fault: BaseException) -> None:
+        """A bug: the daemon stops and is restarted."""
+        self._log.error("room failed", room=room, exc_info=fault)
+
+    # Redis, as each room sees it.
+
+    def store_lost(self, room: str, reason: str) -> None:
+        """Redis does not answer a room. Said once, and again when the reason changes."""
+        if self._down.get(room) != reason:
+            self._log.warning("redis unavailable", room=room, reason=reason)
+        self._down[room] = reason
+        self._store_up.labels(room).set(0)
+
+    def store_back(self, room: str) -> None:
+        """Redis answers a room (again)."""
+        if self._down.pop(room, None) is not None:
+            self._log.info("redis is back", room=room)
+            self._store_up.labels(room).set(1)
+
+    # Intake.
+
+    def filed(self, filed: int, known: int, buried: int) -> None:
+        """A batch of entries was filed."""
+        self._events.labels("filed").inc(filed)
+        self._events.labels("known").inc(known)
+        self._events.labels("buried").inc(buried)
+        self._log.debug("filed", events=filed, known=known, buried=buried)
+
+    def poison(self, entry: str, reason: str) -> None:
+        """An entry became a dead letter."""
+        self._log.error("entry buried", entry=entry, reason=reason)
+
+    def entries_lost(self, entries: list[str]) -> None:
+        """Entries were trimmed from the stream before we read them (not by us)."""
+        self._events.labels("lost").inc(len(entries))
+        self._log.error("entries lost from the stream, replay them from Kinto's outbox", entries=entries[:20])
+
+    # Digests.
+
+    def composed(self, digest: FrozenDigest, recipients: int) -> None:
+        """A digest became deliveries."""
+        self._digests.labels("composed").inc()
+        self._log.info(
+            "digest", digest=digest.id, subscription=digest.key.identity, changes=digest.changes, recipients=recipients
+        )
+
+    def digest_buried(self, digest: FrozenDigest, reason: str) -> None:
+        """A digest became a dead letter."""
+        self._digests.labels("buried").inc()
+        self._log.error("digest buried", digest=digest.id, subscription=digest.key.identity, reason=reason)
+
+    def template_fallback(self, template: str, reason: str) -> None:
+        """A template failed at a digest; the built-in one took its place."""
+        self._log.warning("template failed, the built-in one was used", template=template, reason=reason)
+
+    # Deliveries.
+
+    def attempt(self, delivery: Delivery, outcome: Outcome, age_ms: int) -> None:
+        """One line for each attempt."""
+        told = {"delivery": delivery.id, "to": self.address(delivery.recipient), "reply": str(outcome.reply)}
+        match outcome:
+            case Sent():
+                self._deliveries.labels("sent").inc()
+                self._delivery_seconds.observe(age_ms / 1000)
+                self._log.info("sent", **told)
+            case Deferred():
+                self._deliveries.labels("deferred").inc()
+                if outcome.ambiguous:
+                    self._ambiguous.inc()
+                self._log.warning("deferred", **told, ambiguous=outcome.ambiguous, attempts=delivery.attempts + 1)
+            case Refused():
+                self._deliveries.labels("refused").inc()
+                self._log.error("refused", **told)
+
+    def gave_up(self, delivery: Delivery, age_ms: int) -> None:
+        """A delivery became too old and is buried."""
+        self._log.error("gave up", delivery=delivery.id, to=self.address(delivery.recipient), age_s=age_ms // 1000)
+
+    def returned(self, delivery: Delivery, reason: str) -> None:
+        """A delivery went back untried: the relay was at fault, not the delivery."""
+        self._deliveries.labels("returned").inc()
+        self._log.debug("returned", delivery=delivery.id, reason=reason)
+
+    def relay_down(self, reason: str) -> None:
+        """The circuit to the smarthost is open."""
+        if self._down.get("relay") != reason:
+            self._log.error("smarthost unavailable", reason=reason)
+        self._down["relay"] = reason
+        self._relay_up.set(0)
+
+    def relay_back(self) -> None:
+        """The smarthost took a mail (again)."""
+        if self._down.pop("relay", None) is not None:
+            self._log.info("smarthost is back")
+            self._relay_up.set(1)
+
+    def lease_lost(self, deliveries: list[str]) -> None:
+        """Another daemon holds deliveries that we were still sending: a second copy is possible."""
+        self._log.warning("lease lost while sending", deliveries=deliveries[:20])
+
+    # Gauges that housekeeping refreshes.
+
+    def waiting(self, numbers: dict[str, int], sessions: int) -> None:
+        """Refresh what waits in Redis and how many sessions are busy."""
+        for kind, number in numbers.items():
+            self._waiting.labels(kind).set(number)
+        self._sessions.set(sessions)
+
+    def dry(self, subject: str, recipients: list[str], size: int) -> None:
+        """`DRY_RUN`: what would have been sent."""
+        told = [self.address(recipient) for recipient in recipients]
+        self._log.info("would send", subject_length=len(subject), size=size, to=told)
+
+    def address(self, address: str) -> str:
+        """Write an address the way logs may show it."""
+        if self._open_addresses:
+            return address
+        return "sha256:" + hashlib.sha256(address.casefold().encode()).hexdigest()[:12]

@@ -1,0 +1,89 @@
+"""The daemon's own HTTP server: `/healthz` and `/metrics` on `WEB_BIND`.
+
+It takes no signals (they are the daemon's), answers only names of this machine and addresses (a page elsewhere must
+not reach it through a rebound name), and limits what a client may send.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+from aiohttp import web
+
+from kinto_notify.errors import ConfigError
+
+#: A client that sends nothing is let go after so long (slowloris).
+_IDLE_S = 5.0
+_MAX_BODY = 8 * 1024
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class WebServer:
+    """Serves until it is closed. `stalled` names rooms that do not move, `metrics` gives the exposition."""
+
+    def __init__(
+        self, bind: tuple[str, int], *, stalled: Callable[[], list[str]], metrics: Callable[[], bytes]
+    ) -> None:
+        self._bind = bind
+        self._stalled = stalled
+        self._metrics = metrics
+        application = web.Application(client_max_size=_MAX_BODY, middlewares=[_guard])
+        application.router.add_get("/healthz", self._health)
+        application.router.add_get("/metrics", self._exposition)
+        self._runner = web.AppRunner(application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        host, port = self._bind
+        try:
+            await web.TCPSite(self._runner, host, port, shutdown_timeout=1.0).start()
+        except OSError as fault:
+            await self._runner.cleanup()
+            raise ConfigError(f"KINTO_NOTIFY_WEB_BIND: cannot listen on {host}:{port}: {fault.strerror}") from fault
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        stalled = self._stalled()
+        if stalled:
+            return web.Response(status=503, text=f"stalled: {', '.join(stalled)}\n")
+        return web.Response(text="ok\n")
+
+    async def _exposition(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse foreign host names, and put the same headers on every answer."""
+    if not _own_name(request.host):
+        raise web.HTTPMisdirectedRequest(text="this server answers to its address only\n", headers=_HEADERS)
+    try:
+        response = await handler(request)
+    except web.HTTPException as answer:
+        answer.headers.update(_HEADERS)
+        raise
+    response.headers.update(_HEADERS)
+    return response
+
+
+def _own_name(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.count(":") == 1 else host
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    if name == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
