@@ -1,8 +1,9 @@
 """Digest and recipient to a message, complete before any socket opens.
 
 In: a frozen digest and a mailbox. Out: bytes: `headers(digest, recipient) + body(digest)` is an RFC 5322 message,
-7-bit, CRLF only, under 100 KB, and the same at every call. A digest can't make it fail: a template that does is replaced
-by the built-in one and reported. A wrong setting or a broken template file is a `ConfigError` when the composer is made.
+7-bit, CRLF only, under 100 KB, and the same at every call. A digest can't make it fail: a template that does is
+replaced by the built-in one and reported. A wrong setting or a broken template file is a `ConfigError` when the
+composer is made.
 """
 
 import base64

@@ -1,9 +1,9 @@
 """Header fields as strict bytes: RFC 5322 folding, RFC 2047 encoded words, RFC 2047-safe display names.
 
 In: field names of ours and any text or mailbox. Out: complete lines, each ended by CRLF, of at most 78 characters
-unless one token (an address, a message id) is longer by itself. The standard library is not used for it: an encoded word with
-CR/LF in a subject becomes a real header there (CVE-2024-6923, Python 3.11 and 3.12.1), and it costs 600 µs a message.
-Text can't fail; a mailbox whose address is no addr-spec raises `ValueError`.
+unless one token (an address, a message id) is longer by itself. The standard library is
+not used for it: an encoded word with CR/LF in a subject becomes a real header there (CVE-2024-6923, Python 3.11 and
+3.12.1), and it costs 600 µs a message. Text can't fail; a mailbox whose address is no addr-spec raises `ValueError`.
 """
 
 import base64

@@ -1,0 +1,139 @@
+"""Look at a mail: HTML to PNG at 360 and 900 px, in light and dark, by a headless Chromium.
+
+    python tests/tools/render.py [sample | FILE.html | URL] [--out DIR] [--width 360 900] [--scheme light dark]
+
+In: the built-in sample digest, a file, or a page of ours. Out: DIR/NAME-WIDTH-SCHEME.png of the whole page. Chromium is
+found on PATH or in $CHROMIUM; without one this ends with exit code 69. The browser gets no network but the page's.
+"""
+
+import argparse
+import asyncio
+import base64
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import aiohttp
+
+from kinto_notify.address import Mailbox
+from kinto_notify.compose.composer import Composer
+from kinto_notify.compose.sample import sample_digest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+#: A browser that says nothing for so long will not come.
+START_LIMIT_S = 30
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+)
+PHONE = 480  #: up to this width the page is shown as a phone shows it
+
+
+class Page:
+    """One browser tab, spoken to in the DevTools protocol."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._last = 0
+
+    async def call(self, method: str, **params: object) -> dict:
+        self._last += 1
+        await self._socket.send_json({"id": self._last, "method": method, "params": params})
+        while True:
+            told = await self._socket.receive_json(timeout=START_LIMIT_S)
+            if told.get("id") == self._last:
+                if "error" in told:
+                    raise RuntimeError(f"{method}: {told['error']}")
+                return told["result"]
+
+    async def event(self, method: str) -> None:
+        while (await self._socket.receive_json(timeout=START_LIMIT_S)).get("method") != method:
+            pass
+
+
+async def shoot(page: Page, url: str, width: int, scheme: str) -> bytes:
+    """Return the whole page as PNG bytes."""
+    phone = width <= PHONE
+    metrics = {"width": width, "height": 640, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+    await page.call("Emulation.setDeviceMetricsOverride", **metrics)
+    await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    await page.call("Page.enable")
+    await page.call("Page.navigate", url=url)
+    await page.event("Page.loadEventFired")
+    size = (await page.call("Page.getLayoutMetrics"))["cssContentSize"]
+    if size["width"] > width:
+        print(f"  wider than the window: {size['width']} > {width}", file=sys.stderr)
+    clip = {"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1}
+    told = await page.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+    return base64.b64decode(told["data"])
+
+
+async def render(url: str, stem: str, out: Path, widths: list[int], schemes: list[str]) -> list[Path]:
+    """Write one picture for each width and scheme."""
+    binary = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if binary is None:
+        print("render: no Chromium on PATH, nor in $CHROMIUM", file=sys.stderr)
+        raise SystemExit(69)
+    written = []
+    with tempfile.TemporaryDirectory() as profile:
+        browser = await asyncio.create_subprocess_exec(
+            binary, *FLAGS, f"--user-data-dir={profile}", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            port = await _port(Path(profile) / "DevToolsActivePort")
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                async with session.put("/json/new?about:blank") as answer:
+                    target = await answer.json()
+                async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    page = Page(socket)
+                    for width in widths:
+                        for scheme in schemes:
+                            path = out / f"{stem}-{width}-{scheme}.png"
+                            path.write_bytes(await shoot(page, url, width, scheme))
+                            written.append(path)
+        finally:
+            browser.terminate()
+            await browser.wait()
+    return written
+
+
+async def _port(file: Path) -> str:
+    async with asyncio.timeout(START_LIMIT_S):
+        while not (file.exists() and file.read_text().strip()):
+            await asyncio.sleep(0.05)
+    return file.read_text().split()[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", default="sample")
+    parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--width", type=int, nargs="+", default=[360, 900])
+    parser.add_argument("--scheme", nargs="+", default=["light", "dark"], choices=["light", "dark"])
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        if args.what == "sample":
+            composer = Composer(sender=Mailbox("Kinto", "kinto@example.org"), admin_url="https://kinto.example.org/v1/admin")
+            page = Path(work) / "sample.html"
+            page.write_text(composer.parts(sample_digest()).html, encoding="utf-8")
+            url, stem = page.as_uri(), "sample"
+        elif "://" in args.what:
+            url, stem = args.what, "page"
+        else:
+            url, stem = Path(args.what).resolve(strict=True).as_uri(), Path(args.what).stem
+        for path in asyncio.run(render(url, stem, args.out, args.width, args.scheme)):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
