@@ -24,6 +24,8 @@ from typing import Self
 from kinto_notify.errors import ConfigError, Unavailable
 
 _PR_SET_PDEATHSIG = 1
+# Opened here: between fork and exec a child may not load anything.
+_LIBC = ctypes.CDLL(None)
 _REDIS_FLOOR = (6, 2)
 KINTO_USER = ("demo", "demo")
 
@@ -62,8 +64,13 @@ def _redis_version(path: str) -> tuple[int, ...]:
 
 
 def _die_with_parent() -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    with contextlib.suppress(AttributeError):  # not on macOS
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _inherited() -> dict[str, str]:
+    """Return our environment without settings of another Kinto or daemon, which would win over what we set up."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KINTO_")}
 
 
 class Server:
@@ -91,22 +98,33 @@ class Server:
 
     def start(self, timeout: float = 30.0) -> Self:
         """Start it and wait until it serves; `Unavailable` with the end of its log if it does not."""
+        self.launch()
+        return self.wait(timeout)
+
+    def launch(self) -> None:
+        """Start it and do not wait. It ends with the *thread* that calls this: call it from the main thread."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 list(self.command()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.environment()},
+                env={**_inherited(), **self.environment()},
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - it calls prctl and nothing else
+                # Ctrl-C in a terminal is for us: we end our children in order.
+                process_group=0,
             )
-        if not _wait(lambda: self._ended() or self.ready(), timeout) or self._ended():
+
+    def wait(self, timeout: float = 30.0) -> Self:
+        """Wait until it serves; `Unavailable` with the end of its log if it does not."""
+        if not _wait(lambda: self.ended() or self.ready(), timeout) or self.ended():
             tail = self.log.read_text(errors="replace")[-2000:]
             self.stop()
             raise Unavailable(f"{self.name} did not start on 127.0.0.1:{self.port}:\n{tail}")
         return self
 
-    def _ended(self) -> bool:
+    def ended(self) -> bool:
+        """Tell whether it is not running (any more)."""
         return self.process is None or self.process.poll() is not None
 
     def signal(self, number: int) -> None:
