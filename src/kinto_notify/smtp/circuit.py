@@ -1,0 +1,64 @@
+"""When a relay may be tried again after it failed: one circuit for each relay.
+
+Pure: `now` (any monotonic clock, seconds) and the jitter are arguments. A circuit is closed while all is well, open
+for a growing time after a fault, and then admits one trial at a time until an attempt succeeds.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Circuit:
+    """The memory of one relay's faults; `least` and `most` bound how long it stays open after one."""
+
+    __slots__ = ("_least", "_most", "_tripped", "failures", "fault", "trying", "until")
+
+    def __init__(self, least: float, most: float) -> None:
+        self._least = least
+        self._most = most
+        self._tripped = float("-inf")
+        self.failures = 0
+        self.until = float("-inf")
+        self.trying = False
+        #: The last fault, None when an attempt has succeeded since.
+        self.fault: str | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is known against the relay."""
+        return self.failures == 0
+
+    def admits(self, now: float) -> bool:
+        """Tell whether an attempt may begin."""
+        return self.healthy or (now >= self.until and not self.trying)
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Keep others out while an attempt runs, if the relay is known to have failed; else do nothing."""
+        on_trial = not self.healthy and not self.trying
+        self.trying = self.trying or on_trial
+        try:
+            yield
+        finally:
+            if on_trial:
+                self.trying = False
+
+    def fail(self, now: float, begun: float, fault: str, jitter: float) -> bool:
+        """Note a fault of an attempt that began at `begun`; `jitter` in [0, 1). Tell whether the circuit opened.
+
+        Ten sessions that die together are one fault: those that began before the circuit opened do not count again.
+        """
+        self.fault = fault
+        if begun <= self._tripped:
+            return False
+        self._tripped = now
+        self.failures += 1
+        # The exponent is bounded because 2.0 ** 1024 overflows, after a weekend of outage.
+        delay = min(self._least * 2.0 ** min(self.failures - 1, 32), self._most)
+        self.until = now + delay * (0.75 + 0.25 * jitter)
+        return True
+
+    def succeed(self) -> None:
+        """Note that the relay did its part."""
+        self.failures = 0
+        self.fault = None
