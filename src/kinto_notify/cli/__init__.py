@@ -15,13 +15,10 @@ COMMANDS = (
     "run",
     "check",
     "demo",
-    "relay",
     "status",
     "health",
     "preview",
     "dead_letters",
-    "schema",
-    "unit",
 )
 _EXIT_USAGE = 64
 _EXIT_INTERRUPTED = 130

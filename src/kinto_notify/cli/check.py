@@ -1,0 +1,102 @@
+"""`kinto-notify check`: is everything set up? Configuration first, then Redis and the smarthost, one line each."""
+
+import argparse
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, Unavailable, UsageError
+from kinto_notify.settings import Settings
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = commands.add_parser("check", help="check configuration, Redis and the smarthost", description=__doc__)
+    parser.add_argument("--offline", action="store_true", help="the configuration only: connect to nothing")
+    parser.add_argument("--send-to", metavar="ADDRESS", help="send a sample mail to this address")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a line for each thing that was looked at; 78 for the configuration, 69 for what can't be reached."""
+    from kinto_notify.catalogue import load_catalogue
+    from kinto_notify.cli.sample_mail import compose_sample
+    from kinto_notify.settings import load_settings
+
+    if arguments.offline and arguments.send_to:
+        raise UsageError("check: --send-to needs the smarthost; leave --offline out")
+    settings = load_settings()
+    catalogue = load_catalogue(settings)
+    compose_sample(settings, settings.sender)
+    for warning in (*settings.warnings, *catalogue.warnings):
+        print(f"warn  {warning}")
+    print(f"ok    configuration: {len(catalogue.subscriptions)} subscriptions")
+    if arguments.offline:
+        return 0
+    looks: list[Callable[[], Awaitable[str]]] = [lambda: _redis(settings), lambda: _smarthost(settings)]
+    if arguments.send_to:
+        looks.append(lambda: _send(settings, arguments.send_to))
+    return asyncio.run(_look(looks))
+
+
+async def _look(looks: list[Callable[[], Awaitable[str]]]) -> int:
+    """Look at one thing after another; the worst of their exit codes."""
+    worst = 0
+    for look in looks:
+        try:
+            print(f"ok    {await look()}")
+        except KintoNotifyError as fault:
+            print("\n".join(f"FAIL  {line}" for line in str(fault).splitlines()))
+            worst = max(worst, fault.exit_code)
+    return worst
+
+
+async def _redis(settings: Settings) -> str:
+    from kinto_notify.store.client import Client
+    from kinto_notify.store.overview import examine
+
+    client = Client(settings.redis_url, settings.namespace)
+    try:
+        found = await examine(client)
+    finally:
+        await client.close()
+    for doubt in found.doubts:
+        print(f"warn  Redis: {doubt}")
+    if found.fatal:
+        raise ConfigError([f"Redis: {text}" for text in found.fatal])
+    return f"Redis: {found.version}"
+
+
+async def _smarthost(settings: Settings) -> str:
+    from kinto_notify.smtp.pool import Pool
+
+    pool = Pool(settings.smtp_relays, sessions=1, ca=settings.smtp_ca)
+    try:
+        return f"smarthost: {await pool.probe()}"
+    finally:
+        await pool.close()
+
+
+async def _send(settings: Settings, address: str) -> str:
+    """Send the sample mail, past Redis and all digests."""
+    from kinto_notify.address import parse_mailbox
+    from kinto_notify.cli.sample_mail import compose_sample
+    from kinto_notify.delivery import Envelope, Sent
+    from kinto_notify.smtp.pool import Pool
+
+    try:
+        recipient = parse_mailbox(address)
+    except ValueError as fault:
+        raise UsageError(f"check: --send-to: {fault}") from None
+    message = compose_sample(settings, recipient)
+    envelope = Envelope(settings.bounce_address.address, recipient.address, message, recipient.smtputf8)
+    pool = Pool(settings.smtp_relays, sessions=1, ca=settings.smtp_ca, hostname=socket.getfqdn())
+    try:
+        outcome = await pool.send(envelope)
+    except RelayFault as fault:
+        raise Unavailable(f"sample mail: {fault}") from None
+    finally:
+        await pool.close()
+    if not isinstance(outcome, Sent):
+        raise Unavailable(f"sample mail to {recipient.address}: {outcome.reply}")
+    return f"sample mail to {recipient.address}: {outcome.reply}"
