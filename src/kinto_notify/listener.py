@@ -8,19 +8,18 @@ never raises.
 import importlib
 import logging
 import sys
-import threading
 from typing import Any
 
 from pyramid.events import NewRequest
 from pyramid.exceptions import ConfigurationError
 
-from kinto_notify import wire
 from kinto_notify.errors import ConfigError
 from kinto_notify.outbox.adoption import Adoption
-from kinto_notify.outbox.capture import Captured, Origin, capture, impacted_of
+from kinto_notify.outbox.capture import Captured, capture, impacted_of
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
 from kinto_notify.outbox.joined import Joined
+from kinto_notify.outbox.request import current, manager_of, origin_of, partly_rolled_back, remember_begin, root_of
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
 from kinto_notify.outbox.split import entries
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
@@ -95,9 +94,7 @@ class Listener:
     def on_request(self, event: Any) -> None:
         """Start the relay with the first request of this process; remember the transaction a request began with."""
         self._relay.ensure_running()
-        request = event.request
-        if not hasattr(request, "parent"):
-            request.kinto_notify_began = _current(_manager(request))
+        remember_begin(event.request)
 
     def close(self) -> None:
         """Publish what waits, for two seconds at most, and end the relay thread. The end of the process does this."""
@@ -117,12 +114,12 @@ class Listener:
         if self._stamp in taken:
             return
         taken.add(self._stamp)
-        request = _root(event.request)
-        captured = capture(event, _origin(request), self._settings, self._children(event))
+        request = root_of(event.request)
+        captured = capture(event, origin_of(request), self._settings, self._children(event))
         if captured is None:
             return
-        manager = _manager(request)
-        transaction = _current(manager)
+        manager = manager_of(request)
+        transaction = current(manager)
         if transaction is None:
             self._without_transaction(captured)
             return
@@ -131,8 +128,7 @@ class Listener:
             joined = Joined(self._outbox, self._storage, manager)
             transaction.join(joined)
             transaction.set_data(self._outbox, joined)
-            if getattr(request, "kinto_notify_began", None) is not transaction:
-                # A sub-request of this batch was rolled back, its events were not.
+            if partly_rolled_back(request, transaction):
                 transaction.addBeforeCommitHook(joined.drop_rolled_back)
         joined.add(captured)
 
@@ -154,56 +150,9 @@ class Listener:
         return self._storage.children(payload["resource_name"], uris)
 
 
-def _root(request: Any) -> Any:
-    """Return the HTTP request that a batch's sub-request belongs to."""
-    while getattr(request, "parent", None) is not None:
-        request = request.parent
-    return request
-
-
-def _manager(request: Any) -> Any:
-    manager = getattr(request, "tm", None)
-    if manager is not None:
-        return manager
-    import transaction
-
-    return transaction.manager
-
-
-def _current(manager: Any) -> Any:
-    """Return the manager's transaction; None where an explicit manager has none."""
-    from transaction.interfaces import NoTransaction
-
-    try:
-        return manager.get()
-    except NoTransaction:
-        return None
-
-
 def _joined(transaction: Any, outbox: SpoolOutbox) -> Joined | None:
     try:
         joined: Joined = transaction.data(outbox)
     except KeyError:
         return None
     return joined
-
-
-_origin_lock = threading.Lock()
-
-
-def _origin(request: Any) -> Origin:
-    """Describe the HTTP request, once: all events of a batch tell the same id."""
-    with _origin_lock:
-        known: Origin | None = request.__dict__.get("kinto_notify_origin")
-        if known is None:
-            agent = request.headers.get("User-Agent") or ""
-            known = Origin(wire.new_id(), _root_url(request), str(request.client_addr or ""), agent[:500])
-            request.__dict__["kinto_notify_origin"] = known
-    return known
-
-
-def _root_url(request: Any) -> str:
-    try:
-        return str(request.route_url("hello"))
-    except KeyError:
-        return f"{request.application_url}/"

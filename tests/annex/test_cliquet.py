@@ -11,7 +11,6 @@ from support.cliquet_app import cliquet_app
 from support.kinto_app import close, listening
 from support.stream import StreamReader
 
-
 # Cornice 1 and Cliquet are of 2016, and call what has been deprecated since.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -40,12 +40,11 @@ def test_a_created_bucket_is_an_entry_exactly_as_the_contract_says(
     }
     uuid.UUID(data.pop("request_id"))
     stored = answer["data"]
-    user = app.get("/v1/").json["user"]["id"]
     assert data == {
         "action": "create",
         "resource_name": "bucket",
         "timestamp": stored["last_modified"],
-        "user_id": user,
+        "user_id": answer["permissions"]["write"][0],
         "uri": "/buckets/b",
         "bucket_id": "b",
         "event": "kinto.core.events.ResourceChanged",
@@ -142,7 +141,7 @@ def test_the_default_bucket_is_made_on_the_way_and_told_by_its_own_uri(
     app = make_app(settings={"includes": "kinto.plugins.default_bucket"})
     app.post_json("/v1/buckets/default/collections/todo/records", {"data": {"n": 1}})
     bucket, collection, record = stream.wait(3)
-    bucket_id = app.get("/v1/").json["user"]["bucket"]
+    bucket_id = app.get("/v1/buckets/default").json["data"]["id"]
     assert bucket["data"]["changes"][0]["uri"] == f"/buckets/{bucket_id}"
     assert collection["data"]["changes"][0]["uri"] == f"/buckets/{bucket_id}/collections/todo"
     assert record["subject"] == f"/buckets/{bucket_id}/collections/todo"

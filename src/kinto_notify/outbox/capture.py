@@ -30,6 +30,7 @@ class Change:
     """
 
     id: str
+    uri: str
     json: bytes
     after: int | None
     before: int | None
@@ -116,7 +117,7 @@ def encode_change(item: Mapping[str, Any], container: str, pointers: Sequence[Se
             body[name] = {"id": object_id}
             body["truncated"] = cut = True
             encoded = wire.dumps(body).encode()
-    return Change(object_id, encoded, _modified(new), _modified(old), cut)
+    return Change(object_id, body["uri"], encoded, _modified(new), _modified(old), cut)
 
 
 def _modified(state: Any) -> int | None:

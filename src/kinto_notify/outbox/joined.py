@@ -56,7 +56,7 @@ class Joined:
     def drop_rolled_back(self) -> None:
         """Keep only what storage confirms. Called before the commit, when all events of the request are known."""
         try:
-            self._kept = _survivors(self._captured, self._storage)
+            self._kept = survivors_of(self._captured, self._storage)
         except Exception:
             # Keeping all may tell of a change that was rolled back; dropping all would lose real ones.
             logger.exception("kinto-notify could not compare a batch with storage; all its changes are notified")
@@ -124,7 +124,8 @@ class Savepoint:
         del self._captured[self._length :]
 
 
-def _survivors(events: Sequence[Captured], storage: StorageView) -> list[Sequence[Change]]:
+def survivors_of(events: Sequence[Captured], storage: StorageView) -> list[Sequence[Change]]:
+    """Return, event by event, the changes that storage confirms in the current transaction."""
     versions = [
         Version((event.resource, event.parent, change.id), change.after, change.before)
         for event in events

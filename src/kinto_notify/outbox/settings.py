@@ -5,7 +5,6 @@ Out: one frozen `OutboxSettings`. Fails with `ConfigError` that lists every wron
 values that may hold a password are never repeated.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kinto_notify import wire
+from kinto_notify.duration import parse_duration
 from kinto_notify.errors import ConfigError
+from kinto_notify.nearest import nearest
 
 URL_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 #: Account events carry password hashes.
@@ -22,7 +23,6 @@ NEVER_PUBLISHED = frozenset({"account"})
 _KINTO_OWN = frozenset({"use", "actions", "resources"})
 #: Keys of `kinto_redis.listeners`, which stood under the same prefix: nothing to do for them here.
 _OF_FORMER_LISTENERS = frozenset({"pool_size", "listname"})
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?\Z")
 _T = TypeVar("_T")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+\Z")
 
@@ -45,15 +45,6 @@ class OutboxSettings:
 def read_settings(settings: Mapping[str, Any], prefix: str) -> OutboxSettings:
     """Read all keys under `prefix`; an environment variable wins, also for a key that the ini lacks."""
     return _Reader(settings, prefix).read()
-
-
-def parse_duration(text: str) -> int:
-    """Return the seconds of `90s`, `5m`, `1h30m`, `7d` or a bare number; `ValueError` if it is none of these."""
-    match = _DURATION.match(text.strip())
-    if not match or not any(match.groups()):
-        raise ValueError(f"{text!r} is not a duration such as 90s, 5m, 24h or 1h30m")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def default_spool() -> Path:
@@ -111,7 +102,7 @@ class _Reader:
             spool=spool or default_spool(),
             external_relay=external,
             durable=self.choice("durability", "normal", "full") == "full",
-            retention=self.parsed("retention", parse_duration, 86400),
+            retention=self.parsed("retention", parse_duration, 86_400_000) // 1000,
             events=self.parsed("events", _dotted_names, ()),
             exclude=NEVER_PUBLISHED | frozenset(self.parsed("exclude_resources", _words, ())),
             redact=self.parsed("redact", _pointers, ()),
@@ -143,9 +134,7 @@ class _Reader:
             key = full.removeprefix(self.prefix)
             if key == full or key in allowed or key in _OF_FORMER_LISTENERS:
                 continue
-            near = difflib.get_close_matches(key, allowed, 1)
-            hint = f"; did you mean {self.prefix}{near[0]}?" if near else ""
-            self.problems.append(f"{full}: there is no such setting{hint}")
+            self.problems.append(f"{full}: there is no such setting{nearest(key, allowed, self.prefix)}")
 
 
 def _boolean(text: str) -> bool:
