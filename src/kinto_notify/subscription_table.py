@@ -11,6 +11,8 @@ from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
 from kinto_notify import pointer
 from kinto_notify.address import Mailbox, parse_mailbox
@@ -204,3 +206,31 @@ class SubscriptionTable(_Table):
     sender: Address = None
     urgent: bool = Field(False, description="The digest does not apply: one mail for each change, at once")
     digest: DigestTable = DigestTable()
+
+
+class FileTable(_Table):
+    """The operator's file: who hears of what."""
+
+    subscription: list[SubscriptionTable] = Field(default=[], description="[[subscription]], once for each")
+
+
+class _AsWritten(GenerateJsonSchema):
+    """The schema of what is written: a key that is left out is left out, not null or some parsed default."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def file_schema() -> dict[str, object]:
+    """Return the JSON Schema of the operator's file; hooks in metadata have the same keys."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **FileTable.model_json_schema(schema_generator=_AsWritten),
+        "title": "kinto-notify subscriptions",
+    }
