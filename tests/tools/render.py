@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import aiohttp
@@ -86,10 +87,14 @@ async def render(url: str, stem: str, out: Path, widths: list[int], schemes: lis
     written = []
     with tempfile.TemporaryDirectory() as profile:
         browser = await asyncio.create_subprocess_exec(
-            binary, *FLAGS, f"--user-data-dir={profile}", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+            binary,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            port = await _port(Path(profile) / "DevToolsActivePort")
+            port = await asyncio.to_thread(_port, Path(profile) / "DevToolsActivePort")
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
                 async with session.put("/json/new?about:blank") as answer:
                     target = await answer.json()
@@ -106,10 +111,13 @@ async def render(url: str, stem: str, out: Path, widths: list[int], schemes: lis
     return written
 
 
-async def _port(file: Path) -> str:
-    async with asyncio.timeout(START_LIMIT_S):
-        while not (file.exists() and file.read_text().strip()):
-            await asyncio.sleep(0.05)
+def _port(file: Path) -> str:
+    """Wait for the port that the browser writes down."""
+    limit = time.monotonic() + START_LIMIT_S
+    while not (file.exists() and file.read_text().strip()):
+        if time.monotonic() > limit:
+            raise TimeoutError("the browser did not start")
+        time.sleep(0.05)
     return file.read_text().split()[0]
 
 
@@ -123,7 +131,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         if args.what == "sample":
-            composer = Composer(sender=Mailbox("Kinto", "kinto@example.org"), admin_url="https://kinto.example.org/v1/admin")
+            composer = Composer(
+                sender=Mailbox("Kinto", "kinto@example.org"), admin_url="https://kinto.example.org/v1/admin"
+            )
             page = Path(work) / "sample.html"
             page.write_text(composer.parts(sample_digest()).html, encoding="utf-8")
             url, stem = page.as_uri(), "sample"

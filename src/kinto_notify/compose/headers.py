@@ -94,10 +94,11 @@ def _phrase(text: str, used: int) -> list[str]:
 
 
 def _encoded_words(text: str, used: int) -> list[str]:
-    """Write text as UTF-8 encoded words, B or Q, whichever is shorter; no character is ever split."""
+    """Write text as UTF-8 encoded words, Q or, where that is much longer, B; no character is ever split."""
     raw = text.encode("utf-8")
     quoted = [_quote(char) for char in text]
-    as_q = sum(map(len, quoted)) <= (len(raw) + 2) // 3 * 4
+    # Q while it costs little more: a person may have to read the source.
+    as_q = sum(map(len, quoted)) <= len(raw) * 2
     sizes = [len(one) if as_q else len(char.encode()) for one, char in zip(quoted, text, strict=True)]
     words: list[str] = []
     start = filled = 0

@@ -28,7 +28,7 @@ def list_id(home: str, name: str, domain: str) -> str:
 def _label(text: str) -> str:
     """Return text as a label; where that loses something, a hash keeps different texts apart."""
     label = _UNFIT.sub("-", text.lower()).strip("-")
-    if label == text and len(label) <= _MAX_LABEL:
+    if label and label == text and len(label) <= _MAX_LABEL:
         return label
     told = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
     return f"{label[: _MAX_LABEL - _HASH_LENGTH - 1]}-{told}".lstrip("-")

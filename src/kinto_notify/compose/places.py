@@ -68,13 +68,11 @@ def check_admin_url(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
-def admin_link(admin_url: str | None, uri: str, gone: bool = False) -> str:
-    """Return the page of an object in Kinto Admin, the list it stood in if it is gone; empty if there is none."""
+def admin_link(admin_url: str | None, uri: str) -> str:
+    """Return the page of an object in Kinto Admin; empty if there is none."""
     path = _path(uri)
     if not admin_url or not path:
         return ""
-    if gone:
-        return records_link(admin_url, _around(path)) or f"{admin_url}/#/"
     link = f"{admin_url}/#/" + "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in path) + "/attributes"
     return link if len(link) <= MAX_LINK else ""
 
@@ -87,12 +85,6 @@ def records_link(admin_url: str | None, place: Place) -> str:
     if place.collection:
         link += f"/{quote(place.collection, safe='')}/records"
     return link if len(link) <= MAX_LINK else ""
-
-
-def _around(path: list[tuple[str, str]]) -> Place:
-    """Return what held the object at the path."""
-    around = dict(path[:-1])
-    return Place(around.get("buckets", ""), around.get("collections", ""))
 
 
 def _path(uri: str) -> list[tuple[str, str]]:

@@ -185,7 +185,7 @@ def _change(
         when=phrases.full(when),
         clock=_clock(when, one_day),
         timestamp=line.timestamp,
-        link=admin_link(admin_url, line.uri, gone=line.action == "delete"),
+        link=admin_link(admin_url, line.uri) if line.action != "delete" else "",
         fields=shown,
         more_fields=line.more_fields + len(line.fields) - len(shown),
         truncated=line.truncated,
