@@ -30,23 +30,28 @@ Argument = str | bytes | int | float
 #: What a Lua script returns, as redis-py reads it.
 Answer = object
 
-#: Replies that mean "not now": out of memory, disk full, a failover, a busy script, a server that loads its data.
+#: Replies that mean "not now" and that redis-py has a class for (their first word is cut off then).
+_PASSING_KINDS = (
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.NoPermissionError,
+    exceptions.ClusterDownError,
+    exceptions.MasterDownError,
+    exceptions.TryAgainError,
+    exceptions.ExecAbortError,
+)
+#: The same where it has none: out of memory, disk full, a failover, a busy script, a server that loads its data.
 _PASSING = (
     "OOM",
     "MISCONF",
     "READONLY",
     "LOADING",
-    "MASTERDOWN",
     "NOREPLICAS",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
     "UNBLOCKED",
     "NOGROUP",
     "BUSY",
     "NOAUTH",
     "WRONGPASS",
-    "NOPERM",
-    "EXECABORT",
 )
 
 
@@ -63,7 +68,7 @@ async def translated() -> AsyncIterator[None]:
         raise StoreUnavailable(f"Redis: {_plain(fault)}") from fault
     except exceptions.ResponseError as fault:
         # A script's error is told as "ERR ... script: ...: OOM command not allowed", older ones with a leading "-".
-        if isinstance(fault, exceptions.ReadOnlyError | exceptions.OutOfMemoryError) or _passing(str(fault)):
+        if isinstance(fault, _PASSING_KINDS) or _passing(str(fault)):
             raise StoreUnavailable(f"Redis: {_plain(fault)}") from fault
         raise RefusedByRedis(_plain(fault)) from fault
 
@@ -73,7 +78,9 @@ def _passing(text: str) -> bool:
 
 
 def _plain(fault: BaseException) -> str:
-    return " ".join(str(fault).split())[:300] or type(fault).__name__
+    told = " ".join(str(fault).split())[:300]
+    word = "out of memory: " if isinstance(fault, exceptions.OutOfMemoryError) else ""
+    return word + told if told else type(fault).__name__
 
 
 class Client:

@@ -1,0 +1,165 @@
+"""Leases and settlements: fenced, atomic, and nothing left at rest (design 4.7, invariant I5)."""
+
+import pytest
+
+from kinto_notify.delivery import Delivery
+from kinto_notify.store.client import Client
+from kinto_notify.store.dead import DeadLetters
+from kinto_notify.store.deliveries import LEASE_MS, Deliveries, Fate, Settlement
+from kinto_notify.store.digests import Addressed, Digests, Step
+from kinto_notify.store.stream import Stream
+from support.filings import entries, filed, filing
+
+
+@pytest.fixture
+def deliveries(client: Client) -> Deliveries:
+    return Deliveries(client)
+
+
+@pytest.fixture
+async def made(client: Client) -> None:
+    """Three deliveries of one digest."""
+    stream = Stream(client, "one")
+    await stream.ensure_group()
+    (entry,) = await entries(client, stream, 1)
+    await stream.file([filed(entry, filing("a"))], [])
+    (digest,) = await Digests(client).freeze(10)
+    addressed = tuple(Addressed(str(n), f"u{n}@example.org", b"To: u%d\r\n" % n) for n in range(3))
+    await Digests(client).fan_out([Step(digest, 0, 3, True, b"\r\nbody", "bounce@example.org", addressed)])
+
+
+def end(delivery: Delivery, fate: Fate, delay: int = 0, reply: str = "") -> Settlement:
+    return Settlement(delivery.id, delivery.fence, fate, delay, reply)
+
+
+async def again(client: Client, delivery: Delivery) -> Delivery:
+    """End a lease by hand and take the next one."""
+    await client.redis.zadd(client.key("deliveries"), {delivery.id: 0})
+    (found,) = (await Deliveries(client).lease(1)).deliveries
+    return found
+
+
+async def left(client: Client) -> set[str]:
+    """The kinds of keys that are left, besides what may stay at rest."""
+    kinds = {key.decode().removeprefix(client.prefix + ":").split(":")[0] for key in await client.redis.keys("*")}
+    return kinds & {"delivery", "deliveries", "body", "dead", "frozen", "frozen-lines", "digest", "lines", "due"}
+
+
+@pytest.mark.usefixtures("made")
+async def test_a_lease_takes_no_more_than_asked_and_no_one_twice(deliveries: Deliveries) -> None:
+    first = await deliveries.lease(2)
+    second = await deliveries.lease(2)
+    assert (len(first.deliveries), len(second.deliveries)) == (2, 1)
+    assert not {one.id for one in first.deliveries} & {one.id for one in second.deliveries}
+    assert (await deliveries.lease(2)).deliveries == ()
+    due = await deliveries.next_due()
+    assert due is not None
+    assert first.now < due <= first.now + LEASE_MS
+
+
+@pytest.mark.usefixtures("made")
+async def test_sent_leaves_nothing_behind(client: Client, deliveries: Deliveries) -> None:
+    leased = await deliveries.lease(10)
+    assert await deliveries.settle([end(one, Fate.SENT) for one in leased.deliveries[:2]]) == 2
+    assert await left(client) == {"delivery", "deliveries", "body"}
+    assert await deliveries.settle([end(leased.deliveries[2], Fate.SENT)]) == 1
+    assert await left(client) == set()
+
+
+@pytest.mark.usefixtures("made")
+async def test_settling_twice_does_nothing(client: Client, deliveries: Deliveries) -> None:
+    """A settlement whose answer was lost is told again."""
+    leased = await deliveries.lease(10)
+    ends = [end(one, Fate.SENT) for one in leased.deliveries]
+    assert await deliveries.settle(ends) == 3
+    assert await deliveries.settle(ends) == 0
+    assert await left(client) == set()
+
+
+@pytest.mark.usefixtures("made")
+async def test_deferred_is_due_later_and_counts_an_attempt(client: Client, deliveries: Deliveries) -> None:
+    (one,) = (await deliveries.lease(1)).deliveries
+    await deliveries.settle([end(one, Fate.DEFERRED, 90_000, "450 later (at rcpt)")])
+    due = await client.redis.zscore(client.key("deliveries"), one.id)
+    assert due is not None
+    assert due > await client.time() + 60_000
+    later = await again(client, one)
+    assert (later.attempts, later.fence, later.headers) == (1, one.fence + 1, one.headers)
+
+
+@pytest.mark.usefixtures("made")
+async def test_returned_costs_no_attempt(client: Client, deliveries: Deliveries) -> None:
+    (one,) = (await deliveries.lease(1)).deliveries
+    await deliveries.settle([end(one, Fate.RETURNED, 1_000, "relay down")])
+    later = await again(client, one)
+    assert (later.attempts, later.fence) == (0, one.fence + 1)
+
+
+@pytest.mark.parametrize("fate", [Fate.DEFERRED, Fate.RETURNED, Fate.REFUSED])
+@pytest.mark.usefixtures("made")
+async def test_an_old_fence_settles_nothing(client: Client, deliveries: Deliveries, fate: Fate) -> None:
+    """D11: a daemon that was frozen past its lease comes back and tells of a delivery that another one works on."""
+    (zombie,) = (await deliveries.lease(1)).deliveries
+    await again(client, zombie)
+    assert await deliveries.settle([end(zombie, fate, 0, "old")]) == 0
+    assert await DeadLetters(client).count() == 0
+
+
+@pytest.mark.usefixtures("made")
+async def test_an_old_fence_that_says_sent_is_believed(client: Client, deliveries: Deliveries) -> None:
+    (zombie,) = (await deliveries.lease(1)).deliveries
+    current = await again(client, zombie)
+    assert await deliveries.settle([end(zombie, Fate.SENT)]) == 1
+    assert await deliveries.settle([end(current, Fate.DEFERRED, 1, "late")]) == 0
+    assert await client.redis.zscore(client.key("deliveries"), zombie.id) is None
+
+
+@pytest.mark.usefixtures("made")
+async def test_refused_is_kept_with_its_mail_and_can_be_retried(client: Client, deliveries: Deliveries) -> None:
+    dead = DeadLetters(client)
+    leased = (await deliveries.lease(10)).deliveries
+    refused = leased[0]
+    await deliveries.settle([end(refused, Fate.REFUSED, 0, "550 no such user (at rcpt)")])
+    await deliveries.settle([end(one, Fate.SENT) for one in leased[1:]])
+    (letter,) = [one async for one in dead.newest(10)]
+    assert (letter.kind, letter.reason, letter.text("recipient")) == (
+        "delivery",
+        "550 no such user (at rcpt)",
+        refused.recipient,
+    )
+    assert await dead.body(letter) == refused.headers + b"\r\nbody"
+    assert await dead.retry(letter.id)
+    assert await dead.count() == 0
+    (back,) = (await deliveries.lease(10)).deliveries
+    assert (back.recipient, back.attempts) == (refused.recipient, 0)
+    await deliveries.settle([end(back, Fate.SENT)])
+    assert await left(client) == set()
+
+
+@pytest.mark.usefixtures("made")
+async def test_dropped_dead_letters_take_their_body_along(client: Client, deliveries: Deliveries) -> None:
+    dead = DeadLetters(client)
+    leased = (await deliveries.lease(10)).deliveries
+    await deliveries.settle([end(one, Fate.REFUSED, 0, "550") for one in leased])
+    assert await dead.drop([leased[0].id, "no such one"]) == 1
+    assert "body" in await left(client)
+    assert await dead.drop([one.id for one in leased[1:]]) == 2
+    assert await left(client) == set()
+
+
+@pytest.mark.usefixtures("made")
+async def test_dead_letters_have_an_age(client: Client, deliveries: Deliveries) -> None:
+    dead = DeadLetters(client)
+    leased = (await deliveries.lease(10)).deliveries
+    await deliveries.settle([end(one, Fate.REFUSED, 0, "550") for one in leased])
+    now = await client.time()
+    assert await dead.sweep(now) == 0
+    assert await dead.sweep(now + 31 * 86_400_000) == 3
+    assert await left(client) == set()
+
+
+@pytest.mark.usefixtures("made")
+async def test_renewal_tells_which_leases_are_lost(client: Client, deliveries: Deliveries) -> None:
+    one, two, _ = (await deliveries.lease(3)).deliveries
+    await again(client, two)
+    assert await deliveries.renew({one.id: one.fence, two.id: two.fence, "gone": 1}) == [two.id, "gone"]

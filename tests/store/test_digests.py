@@ -1,0 +1,103 @@
+"""Freezing and fanning out: in steps, by the holder of the lease, resumed after a crash (design 4.6)."""
+
+import pytest
+
+from kinto_notify.digest import FrozenDigest
+from kinto_notify.store.client import Client
+from kinto_notify.store.dead import DeadLetters
+from kinto_notify.store.deliveries import Deliveries
+from kinto_notify.store.digests import Addressed, Digests, Step
+from kinto_notify.store.stream import Stream
+from support.filings import entries, filed, filing, key
+
+
+@pytest.fixture
+async def stream(client: Client) -> Stream:
+    made = Stream(client, "one")
+    await made.ensure_group()
+    return made
+
+
+async def frozen(client: Client, stream: Stream, *idents: str) -> FrozenDigest:
+    (one,) = await entries(client, stream, 1)
+    await stream.file([filed(one, filing(*idents))], [])
+    (digest,) = await Digests(client).freeze(10)
+    return digest
+
+
+def step(digest: FrozenDigest, before: int, after: int, *, last: bool, body: bytes = b"body") -> Step:
+    addressed = tuple(
+        Addressed(str(n), f"u{n}@example.org", b"To: u%d@example.org\r\n" % n) for n in range(before, after)
+    )
+    return Step(digest, before, after, last, body, "bounce@example.org", addressed)
+
+
+async def test_what_comes_after_the_freeze_opens_a_new_digest(client: Client, stream: Stream) -> None:
+    first = await frozen(client, stream, "a")
+    second = await frozen(client, stream, "b")
+    assert first.key == second.key
+    assert first.id != second.id
+    assert [line.id for line in second.lines] == ["b"]
+
+
+async def test_a_frozen_digest_is_leased_once_and_again_after_its_lease(client: Client, stream: Stream) -> None:
+    digest = await frozen(client, stream, "a")
+    assert await Digests(client).freeze(10) == []
+    await client.redis.zadd(client.key("frozen"), {digest.id: 0})
+    (again,) = await Digests(client).freeze(10)
+    assert again.fence == digest.fence + 1
+    assert (again.id, again.frozen, again.lines) == (digest.id, digest.frozen, digest.lines)
+
+
+async def test_fan_out_in_steps_ends_with_the_digest(client: Client, stream: Stream) -> None:
+    digests = Digests(client)
+    digest = await frozen(client, stream, "a")
+    assert await digests.fan_out([step(digest, 0, 2, last=False), step(digest, 2, 3, last=True)]) == 3
+    leased = await Deliveries(client).lease(10)
+    assert {one.recipient for one in leased.deliveries} == {f"u{n}@example.org" for n in range(3)}
+    assert await Deliveries(client).bodies([digest.id]) == {digest.id: b"body"}
+    assert not await client.redis.keys(client.key("frozen*"))
+
+
+async def test_a_crash_between_steps_resumes_at_the_cursor(client: Client, stream: Stream) -> None:
+    """D04: the second daemon has other templates, and must not mix the two."""
+    digests = Digests(client)
+    digest = await frozen(client, stream, "a")
+    await digests.fan_out([step(digest, 0, 2, last=False)])
+    await client.redis.zadd(client.key("frozen"), {digest.id: 0})
+    (again,) = await digests.freeze(10)
+    assert again.cursor == 2
+    assert await digests.fan_out([step(again, 0, 2, last=False, body=b"other")]) == 0
+    assert await digests.fan_out([step(again, 2, 3, last=True, body=b"other")]) == 1
+    assert await Deliveries(client).bodies([digest.id]) == {digest.id: b"body"}
+
+
+async def test_an_old_fence_makes_nothing(client: Client, stream: Stream) -> None:
+    digests = Digests(client)
+    digest = await frozen(client, stream, "a")
+    await client.redis.zadd(client.key("frozen"), {digest.id: 0})
+    await digests.freeze(10)
+    assert await digests.fan_out([step(digest, 0, 1, last=True)]) == 0
+    assert (await Deliveries(client).lease(10)).deliveries == ()
+
+
+async def test_a_digest_that_cannot_be_composed_is_buried_and_can_be_retried(client: Client, stream: Stream) -> None:
+    digests, dead = Digests(client), DeadLetters(client)
+    digest = await frozen(client, stream, "a")
+    await digests.bury(digest, "cannot be composed: KeyError")
+    (letter,) = [one async for one in dead.newest(10)]
+    assert (letter.kind, letter.reason, letter.text("identity")) == (
+        "digest",
+        "cannot be composed: KeyError",
+        key().identity,
+    )
+    assert await dead.retry(letter.id)
+    (again,) = await digests.freeze(10)
+    assert (again.id, again.lines) == (digest.id, digest.lines)
+
+
+async def test_a_digest_of_nobody_leaves_nothing_behind(client: Client, stream: Stream) -> None:
+    digest = await frozen(client, stream, "a")
+    assert await Digests(client).fan_out([step(digest, 0, 0, last=True)]) == 0
+    assert not await client.redis.keys(client.key("body*"))
+    assert not await client.redis.keys(client.key("frozen*"))
