@@ -81,11 +81,11 @@ class Listener:
         self._storage = StorageView(registry)
         directory = SpoolDirectory(settings.spool, settings.namespace)
         self._outbox = SpoolOutbox(directory, self._counters, durable=settings.durable)
-        adoption = None if settings.external_relay else Adoption(directory, self._storage)
+        here = not settings.external_relay
         self._relay = Relay(
             self._outbox,
-            lambda: Stream(settings.url, settings.namespace, settings.retention),
-            adoption,
+            (lambda: Stream(settings.url, settings.namespace, settings.retention)) if here else None,
+            Adoption(directory, self._storage) if here else None,
             self._counters,
             settings.retention,
         )

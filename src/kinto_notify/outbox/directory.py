@@ -62,6 +62,10 @@ class SpoolDirectory:
                 # Another relay finished it between our listing and our lock.
                 self.forget(claim)
 
+    def live(self) -> list[Path]:
+        """Return the files that another process holds, or that are orphans still."""
+        return sorted(self.path.glob(f"{self.namespace}@*{SPOOL}"))
+
     def retire(self, claim: Claim) -> None:
         """Set a drained file aside, for replay until its retention is over. It must be closed."""
         claim.path.rename(claim.path.with_suffix(DRAINED))

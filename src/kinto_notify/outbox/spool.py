@@ -66,13 +66,17 @@ def now_ms() -> int:
 class Spool:
     """One spool file. Made on first use, after any fork: a connection must not cross one."""
 
-    def __init__(self, path: Path, *, durable: bool = False) -> None:
+    def __init__(self, path: Path, *, durable: bool = False, create: bool = True) -> None:
         self.path = path
         self.lock = threading.Lock()
         #: Set by a commit, cleared by the relay: an idle relay need not ask the file.
         self.news = True
         self._db = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+            f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             self._set_up(durable)
