@@ -69,9 +69,10 @@ class Page:
         app.router.add_get(r"/mails/{number:\d{1,9}}/{tab:text|source}", self._mail)
         app.router.add_get(r"/mails/{number:\d{1,9}}/body", self._body)
         app.router.add_get(r"/mails/{number:\d{1,9}}.eml", self._download)
-        self._runner = web.AppRunner(app, access_log=None)
+        # A browser keeps its connection open; nobody waits for it.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, shutdown_timeout=1).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         return self
 
     async def __aexit__(
@@ -168,7 +169,9 @@ def _answer(text: str, kind: str, policy: str, status: int = 200) -> web.Respons
 def _row(mail: InboxMail, chosen: bool) -> Html:
     # The name where there is one; what stands in angle brackets is for the mail itself.
     name = mail.sender.partition("<")[0].strip(' "') or mail.sender
-    opening = " ".join(mail.text.split())[:160]
+    # A digest begins with its totals, which stand in the subject already.
+    lines = (line.strip() for line in mail.text.splitlines())
+    opening = " ".join(line for line in lines if line and line not in mail.subject)[:160]
     return fill(
         "row.html",
         number=mail.number,

@@ -68,11 +68,11 @@ WRITES: tuple[Write, ...] = (
 
 
 def try_it(kinto_url: str, user: str) -> str:
-    """Return the command with which a person writes one more record (and gets one more mail)."""
+    """Return the command with which a person writes one more record, each time it runs."""
     return (
-        f"curl -u {user} -X PUT {kinto_url}{_record('hello')} \\\n"
-        "  -H 'Content-Type: application/json' \\\n"
-        """  -d '{"data": {"title": "Hello", "status": "draft"}}'"""
+        f"curl -u {user} -H 'Content-Type: application/json' \\\n"
+        """  -d '{"data": {"title": "Hello", "status": "draft"}}' \\\n"""
+        f"  {kinto_url}{COLLECTION}/records"
     )
 
 
