@@ -30,11 +30,13 @@ from kinto_notify.subscription import FILE_HOME, Presentation
 
 #: Gmail clips at 102 KB; the recipient's headers and the smarthost's own take some of what is left.
 MAX_BODY = 97_000
-#: Where a mail would be too large, its changes show fewer fields before fewer than so many are listed.
-_LEAST_LISTED = 10
+#: Where a mail would be too large it shows (at most) so many fields of a change, and lists as many changes as fit; where
+#: those are fewer than so many, the next step shows fewer fields.
+_STEPS = ((MAX_FIELDS, 10), (8, 5), (3, 1), (0, 0))
+#: A listed change takes more than 250 bytes: rendering more than fit would be in vain.
+_MOST_LISTED = MAX_BODY // 250
 #: Hooks can be wrong in any number of ways; what was told of is not remembered without bound.
 _MAX_TOLD = 1000
-_FIELD_STEPS = (MAX_FIELDS, 8, 3, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +115,16 @@ class Composer:
     def _fitted(self, digest: FrozenDigest, presentation: Presentation) -> tuple[Parts, bytes]:
         """Compose with as many lines as fit: honest about the rest, and under the size at which clients clip."""
         mark = mime.boundary(digest.id)
-        many = len(digest.lines)
-        for max_fields in _FIELD_STEPS:
+        many = min(len(digest.lines), _MOST_LISTED)
+        for max_fields, least in _STEPS:
             listed = many
-            least = min(many, _LEAST_LISTED) if max_fields else 0
-            while listed >= least:
+            while listed >= min(many, least):
                 parts = self._render(digest, presentation, Limits(listed, max_fields))
                 body = mime.alternative(parts.text, parts.html, mark)
                 # With nothing left to leave out, what is too large is the operator's own template.
-                if len(body) <= MAX_BODY or (listed == 0 and max_fields == 0):
+                if len(body) <= MAX_BODY or (listed, max_fields) == (0, 0):
                     return parts, body
                 listed = min(listed - 1, int(listed * 0.97 * MAX_BODY / len(body)))
-                listed = max(listed, 0) if not max_fields else listed
         raise AssertionError("the last step lists nothing")
 
     def _render(self, digest: FrozenDigest, presentation: Presentation, limits: Limits) -> Parts:

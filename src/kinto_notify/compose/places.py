@@ -73,7 +73,7 @@ def admin_link(admin_url: str | None, uri: str) -> str:
     path = _path(uri)
     if not admin_url or not path:
         return ""
-    link = f"{admin_url}/#/" + "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in path) + "/attributes"
+    link = f"{admin_url}/#/" + "/".join(f"{kind}/{_quoted(name)}" for kind, name in path) + "/attributes"
     return link if len(link) <= MAX_LINK else ""
 
 
@@ -81,9 +81,9 @@ def records_link(admin_url: str | None, place: Place) -> str:
     """Return the list of a collection's records, or of a bucket's collections, in Kinto Admin."""
     if not admin_url or not place.bucket:
         return ""
-    link = f"{admin_url}/#/buckets/{quote(place.bucket, safe='')}/collections"
+    link = f"{admin_url}/#/buckets/{_quoted(place.bucket)}/collections"
     if place.collection:
-        link += f"/{quote(place.collection, safe='')}/records"
+        link += f"/{_quoted(place.collection)}/records"
     return link if len(link) <= MAX_LINK else ""
 
 
@@ -95,5 +95,9 @@ def _path(uri: str) -> list[tuple[str, str]]:
     path = list(zip(steps[::2], steps[1::2], strict=False))
     if len(steps) % 2 or not path or path[0][0] != "buckets" or any(k not in _KINDS or not name for k, name in path):
         return []
-    # A lone surrogate cannot be quoted.
-    return [(kind, name.encode("utf-8", "replace").decode()) for kind, name in path]
+    return path
+
+
+def _quoted(name: str) -> str:
+    # An id may hold a lone surrogate, which UTF-8 cannot.
+    return quote(name, safe="", errors="replace")
