@@ -9,7 +9,7 @@ composer is made.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from email.utils import format_datetime
@@ -23,18 +23,18 @@ from kinto_notify.compose.plain import one_line
 from kinto_notify.compose.sample import sample_digest, sample_presentation
 from kinto_notify.compose.template_set import DEFAULT, TemplateFault, TemplateSet
 from kinto_notify.compose.view import Limits, View, view
-from kinto_notify.diff import MAX_FIELDS
-from kinto_notify.digest import FrozenDigest
+from kinto_notify.diff import MAX_FIELDS, MAX_VALUE_LENGTH
+from kinto_notify.digest import FrozenDigest, Line
 from kinto_notify.errors import ConfigError
 from kinto_notify.subscription import FILE_HOME, Presentation
 
 #: Gmail clips at 102 KB; the recipient's headers and the smarthost's own take some of what is left.
 MAX_BODY = 97_000
-#: Where a mail would be too large it shows (at most) so many fields of a change, and lists as many changes as fit; where
-#: those are fewer than so many, the next step shows fewer fields.
+#: Where a mail would be too large it shows (at most) so many fields of a change, and lists as many changes as fit;
+#: where those are fewer than so many, the next step shows fewer fields.
 _STEPS = ((MAX_FIELDS, 10), (8, 5), (3, 1), (0, 0))
-#: A listed change takes more than 250 bytes: rendering more than fit would be in vain.
-_MOST_LISTED = MAX_BODY // 250
+#: What a listed change takes at least, beside its values.
+_LEAST_SIZE = 250
 #: Hooks can be wrong in any number of ways; what was told of is not remembered without bound.
 _MAX_TOLD = 1000
 
@@ -115,10 +115,9 @@ class Composer:
     def _fitted(self, digest: FrozenDigest, presentation: Presentation) -> tuple[Parts, bytes]:
         """Compose with as many lines as fit: honest about the rest, and under the size at which clients clip."""
         mark = mime.boundary(digest.id)
-        many = min(len(digest.lines), _MOST_LISTED)
         for max_fields, least in _STEPS:
-            listed = many
-            while listed >= min(many, least):
+            listed = _room_for(digest.lines, max_fields)
+            while listed >= min(len(digest.lines), least):
                 parts = self._render(digest, presentation, Limits(listed, max_fields))
                 body = mime.alternative(parts.text, parts.html, mark)
                 # With nothing left to leave out, what is too large is the operator's own template.
@@ -241,3 +240,15 @@ class Composer:
 
 def _presentation(digest: FrozenDigest) -> Presentation:
     return Presentation.from_text(digest.key.text)
+
+
+def _room_for(lines: Sequence[Line], max_fields: int) -> int:
+    """Return how many lines could fit: rendering a hundred fat ones only to drop them would take half a second."""
+    room = MAX_BODY
+    for index, line in enumerate(lines):
+        values = (value for one in line.fields[:max_fields] for value in (one.old, one.new) if value)
+        # In the text and in the HTML.
+        room -= _LEAST_SIZE + 2 * sum(min(len(value), MAX_VALUE_LENGTH) for value in values)
+        if room < 0:
+            return index
+    return len(lines)
