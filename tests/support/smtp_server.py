@@ -92,9 +92,9 @@ class SmtpServer:
         await self.until(lambda: len(self.mails) >= count, timeout, f"{count} mails")
         return self.mails
 
-    async def saw(self, phase: str, times: int = 1, timeout: float = 20.0) -> None:  # noqa: ASYNC109 - as above
+    async def saw(self, phase: str, times: int = 1) -> None:
         """Return when a phase has been reached so often."""
-        await self.until(lambda: self.reached[phase] >= times, timeout, f"{times} {phase}")
+        await self.until(lambda: self.reached[phase] >= times, what=f"{times} {phase}")
 
     async def until(self, done: Callable[[], bool], timeout: float = 20.0, what: str = "a condition") -> None:  # noqa: ASYNC109
         deadline = time.monotonic() + timeout

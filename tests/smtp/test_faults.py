@@ -1,0 +1,351 @@
+"""A relay that misbehaves: each S-row of the fault catalogue, on a real server that does it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Envelope, Outcome, Refused, Sent
+from kinto_notify.demo.servers import free_port
+from kinto_notify.errors import RelayFault
+from kinto_notify.smarthost import Relay, Tls, parse_relays
+from kinto_notify.smtp.pool import Pool
+from kinto_notify.smtp.timeouts import Timeouts
+from support.smtp_server import Act, SmtpServer, drop, hang, raw, say
+
+MESSAGE = b"Message-ID: <1@test.invalid>\r\nSubject: hello\r\n\r\nHello\r\n"
+#: Pauses short enough to wait for, in earnest.
+QUICK = Timeouts(pause_least=0.05, pause_most=0.2)
+
+
+def envelope(recipient: str = "ann@example.org") -> Envelope:
+    return Envelope("bounces@example.org", recipient, MESSAGE)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SmtpServer]:
+    async with SmtpServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def pool(server: SmtpServer) -> AsyncIterator[Pool]:
+    made = Pool(parse_relays(server.url), sessions=3, timeouts=QUICK, hostname="kinto.example.org")
+    yield made
+    await made.close()
+
+
+async def persist(pool: Pool, message: Envelope) -> Outcome:
+    """What the courier does: wait until the relay may be tried, try again after a fault."""
+    while True:
+        await pool.ready()
+        try:
+            return await pool.send(message)
+        except RelayFault:
+            continue
+
+
+async def test_s01_a_refused_connection_is_a_relay_fault_and_ends() -> None:
+    server = SmtpServer()
+    server.port = free_port()
+    pool = Pool(parse_relays(server.url), sessions=2, timeouts=QUICK)
+    with pytest.raises(RelayFault, match=rf"127.0.0.1:{server.port} at connect: connection refused"):
+        await pool.send(envelope())
+    assert pool.fault is not None
+    assert pool.free == 0
+    async with server:
+        assert isinstance(await persist(pool, envelope()), Sent)
+        assert (pool.fault, pool.free) == (None, 2)
+        await pool.close()
+
+
+async def test_s01_a_black_hole_and_a_silent_server_time_out(server: SmtpServer) -> None:
+    server.script["connect"] = hang()
+    pool = Pool(parse_relays(server.url), sessions=2, timeouts=Timeouts(greeting=0.05))
+    with pytest.raises(RelayFault, match="at greeting: no answer in time"):
+        await pool.send(envelope())
+    await pool.close()
+    await server.until(lambda: not server.open)
+
+
+@pytest.mark.parametrize(
+    ("phase", "act", "told"),
+    [
+        ("connect", say("421 4.3.2 going down", close=True), "at greeting: 421 4.3.2 going down"),
+        ("connect", say("554 5.7.1 go away", close=True), "at greeting: 554 5.7.1 go away"),
+        ("connect", drop(), "at greeting: the connection was closed"),
+        ("connect", raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "at greeting: Malformed"),
+        ("ehlo", say("421 no", close=True), "at EHLO: 421 no"),
+        ("ehlo", say("451 no"), "at EHLO: 451 no"),
+        ("ehlo", drop(), "at EHLO: the connection was closed"),
+        ("mail", say("421 4.3.2 going down", close=True), "at MAIL: 421 4.3.2 going down"),
+        ("mail", say("550 5.7.1 sender not owned"), "at MAIL: 550 5.7.1 sender not owned"),
+        ("mail", drop(), "at MAIL: the connection was closed"),
+        ("rcpt", say("421 4.3.2 going down", close=True), "at RCPT: 421 4.3.2 going down"),
+        ("data", say("421 4.3.2 going down", close=True), "at DATA: 421 4.3.2 going down"),
+    ],
+)
+async def test_s02_s11_a_fault_of_the_relay_costs_the_delivery_nothing(
+    server: SmtpServer, pool: Pool, phase: str, act: Act, told: str
+) -> None:
+    server.script[phase] = [act]
+    with pytest.raises(RelayFault) as caught:
+        await pool.send(envelope())
+    assert str(caught.value).startswith(f"127.0.0.1:{server.port} {told}")
+    assert pool.fault == str(caught.value)
+    # Nothing is tried while the circuit is open.
+    before = len(server.connections)
+    with pytest.raises(RelayFault):
+        await pool.send(envelope())
+    assert len(server.connections) == before
+    assert isinstance(await persist(pool, envelope()), Sent)
+    assert (len(server.mails), pool.fault) == (1, None)
+
+
+async def test_s03_a_login_refused_for_long_opens_the_circuit_and_shows_no_secret() -> None:
+    async with SmtpServer(users={"me": "right"}) as server:
+        pool = Pool(parse_relays(server.url, "me", "hunter2"), sessions=3, timeouts=QUICK)
+        server.script["auth"] = ["535 5.7.8 wrong: AGh1bnRlcg== AG1lAGh1bnRlcjI= hunter2"] * 4
+        for tries in range(1, 5):
+            await pool.ready()
+            assert pool.free == (3 if tries == 1 else 1)
+            with pytest.raises(RelayFault, match=r"at login: 535 5\.7\.8") as caught:
+                await pool.send(envelope())
+            assert "hunter2" not in str(caught.value) + str(pool.fault)
+            assert "AG1lAGh1bnRlcjI=" not in str(caught.value)
+            assert server.reached["auth"] == tries
+        await pool.ready()
+        server.users = {"me": "hunter2"}
+        assert isinstance(await persist(pool, envelope()), Sent)
+        assert server.mails[0].user == "me"
+        await pool.close()
+
+
+async def test_login_falls_back_to_the_second_method_only_where_the_first_is_missing() -> None:
+    async with SmtpServer(users={"me": "pw"}) as server:
+        pool = Pool(parse_relays(server.url, "me", "pw"), sessions=1, timeouts=QUICK)
+        server.script["auth"] = ["504 5.5.4 no PLAIN"]
+        assert isinstance(await pool.send(envelope()), Sent)
+        assert [line[:10] for line in server.connections[0].lines if line.startswith(b"AUTH")] == [
+            b"AUTH PLAIN",
+            b"AUTH LOGIN",
+        ]
+        await pool.close()
+
+
+async def test_a_login_that_is_not_offered_is_a_relay_fault(server: SmtpServer) -> None:
+    pool = Pool(parse_relays(server.url, "me", "pw"), sessions=1, timeouts=QUICK)
+    with pytest.raises(RelayFault, match="at login: the relay offers no login"):
+        await pool.send(envelope())
+    assert not server.mails
+    await pool.close()
+
+
+@pytest.mark.parametrize(
+    ("phase", "reply", "outcome"),
+    [
+        ("mail", "452 4.3.1 full", Deferred),
+        ("rcpt", "450 4.2.0 greylisted", Deferred),
+        ("rcpt", "550 5.1.1 unknown", Refused),
+        ("data", "451 4.3.0 later", Deferred),
+        ("data", "554 5.5.0 no", Refused),
+        ("dot", "452 4.3.1 full", Deferred),
+        ("dot", "421 4.3.2 going down", Deferred),
+        ("dot", "552 5.3.4 too big", Refused),
+        ("dot", "554 5.7.1 spam", Refused),
+    ],
+)
+async def test_s07_s08_s09_s10_a_refusal_is_about_one_message(
+    server: SmtpServer, pool: Pool, phase: str, reply: str, outcome: type
+) -> None:
+    server.script[phase] = [reply]
+    told = await pool.send(envelope())
+    assert type(told) is outcome
+    assert f"{told.reply.code} {told.reply.text}" == reply
+    assert (pool.fault, server.mails) == (None, [])
+    assert isinstance(await pool.send(envelope("bob@example.org")), Sent)
+    assert [mail.recipients for mail in server.mails] == [("bob@example.org",)]
+
+
+async def test_s07_a_greylisted_envelope_passes_unchanged_the_second_time(server: SmtpServer, pool: Pool) -> None:
+    message = envelope("greylist@example.org")
+    assert isinstance(await pool.send(message), Deferred)
+    assert isinstance(await pool.send(message), Sent)
+    assert len(server.connections) == 1
+    assert server.connections[0].lines.count(b"RSET") == 1
+
+
+async def test_refusals_wear_a_session_out_but_not_the_relay(server: SmtpServer, pool: Pool) -> None:
+    for _ in range(12):
+        assert isinstance(await pool.send(envelope("refuse-550@example.org")), Refused)
+    assert isinstance(await pool.send(envelope()), Sent)
+    assert [connection.messages for connection in server.connections] == [0, 0, 1]
+    assert (pool.fault, server.mails[0].recipients) == (None, ("ann@example.org",))
+
+
+async def test_s11_s14_a_session_closed_between_two_messages_is_replaced(server: SmtpServer, pool: Pool) -> None:
+    server.messages_per_connection = 2
+    for _ in range(7):
+        assert isinstance(await pool.send(envelope()), Sent)
+    assert [connection.messages for connection in server.connections] == [2, 2, 2, 1]
+    assert pool.fault is None
+
+
+async def test_s11_a_session_cut_while_idle_is_replaced(server: SmtpServer, pool: Pool) -> None:
+    assert isinstance(await pool.send(envelope()), Sent)
+    server.connections[0].writer.write(b"421 4.4.2 idle too long\r\n")
+    server.connections[0].writer.close()
+    assert isinstance(await pool.send(envelope()), Sent)
+    assert [connection.messages for connection in server.connections] == [1, 1]
+    assert pool.fault is None
+
+
+async def test_s11_an_unsolicited_421_is_no_reply_to_the_next_command(server: SmtpServer, pool: Pool) -> None:
+    """The server says it but stays: what it said must not be taken for the answer to MAIL."""
+    assert isinstance(await pool.send(envelope()), Sent)
+    server.connections[0].writer.write(b"421 4.4.2 idle too long\r\n")
+    await server.connections[0].writer.drain()
+    for _ in range(3):
+        assert isinstance(await pool.send(envelope()), Sent)
+    assert len(server.mails) == 4
+
+
+async def test_s12_the_dot_accepted_and_no_reply_is_ambiguous(server: SmtpServer, pool: Pool) -> None:
+    server.script["dot"] = [drop(accept=True)]
+    told = await pool.send(envelope())
+    assert isinstance(told, Deferred)
+    assert (told.ambiguous, told.not_before) == (True, AMBIGUOUS_DELAY_MS)
+    assert (told.reply.code, told.reply.phase) == (0, "dot")
+    assert isinstance(await pool.send(envelope()), Sent)
+    assert [mail.message_id for mail in server.mails] == ["<1@test.invalid>"] * 2
+
+
+@pytest.mark.parametrize("phase", ["rcpt", "data"])
+async def test_a_connection_lost_before_the_dot_is_not_ambiguous(server: SmtpServer, pool: Pool, phase: str) -> None:
+    server.script[phase] = [drop()]
+    told = await pool.send(envelope())
+    assert isinstance(told, Deferred)
+    assert (told.ambiguous, told.not_before) == (False, 0)
+
+
+async def test_s13_a_slow_dot_is_waited_for(server: SmtpServer) -> None:
+    """Every other timeout is long over when the dot is answered; its own is not."""
+    server.script["dot"] = say("250 at last", gate=(gate := asyncio.Event()))
+    short = Timeouts(mail=1.0, rcpt=1.0, data=1.0, quit=1.0)
+    pool = Pool(parse_relays(server.url), sessions=1, timeouts=short)
+    task = asyncio.create_task(pool.send(envelope()))
+    await server.saw("dot")
+    done, _ = await asyncio.wait({task}, timeout=1.2)
+    assert not done
+    gate.set()
+    assert isinstance(await task, Sent)
+    assert len(server.mails) == 1
+    await pool.close()
+
+
+async def test_s13_a_dot_that_is_never_answered_is_ambiguous(server: SmtpServer) -> None:
+    server.script["dot"] = hang(accept=True)
+    pool = Pool(parse_relays(server.url), sessions=1, timeouts=Timeouts(dot=0.05))
+    told = await pool.send(envelope())
+    assert isinstance(told, Deferred)
+    assert told.ambiguous
+    await pool.close()
+
+
+async def test_s17_a_server_that_stops_reading_has_not_seen_the_dot(server: SmtpServer) -> None:
+    server.script["data"] = say("354 go ahead", close=False)
+    pool = Pool(parse_relays(server.url), sessions=1, timeouts=Timeouts(dot=0.2))
+
+    def stop_reading() -> None:
+        server.connections[0].writer.transport.pause_reading()
+
+    message = Envelope("bounces@example.org", "ann@example.org", MESSAGE + b"x" * 9_000_000)
+    told = await pool.send(message, before_body=stop_reading)
+    assert isinstance(told, Deferred)
+    assert (told.ambiguous, told.reply.phase, server.mails) == (False, "body", [])
+    await pool.close()
+
+
+async def test_s14_a_cap_on_connections_is_lived_with() -> None:
+    async with SmtpServer(cap=5) as server:
+        pool = Pool(parse_relays(server.url), sessions=10, timeouts=QUICK)
+        outcomes = await asyncio.gather(*(pool.send(envelope(f"r{n}@example.org")) for n in range(100)))
+        assert all(isinstance(outcome, Sent) for outcome in outcomes)
+        assert (server.most, pool.free, pool.capacity, pool.fault) == (5, 5, 10, None)
+        await pool.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        raw(b"250 no line end", hang=True),
+        raw(b"250 " + b"x" * 1_000_000 + b"\r\n"),
+        raw(b"250-more\r\n" * 100_000, hang=True),
+        raw(b"\xff\xfe\x00garbage\r\n"),
+        say("999 what?"),
+        say("354 go ahead"),
+        say("100 continue"),
+    ],
+)
+async def test_s16_garbage_is_temporary_and_ends_the_session(server: SmtpServer, act: Act) -> None:
+    pool = Pool(parse_relays(server.url), sessions=1, timeouts=QUICK)
+    assert isinstance(await pool.send(envelope()), Sent)
+    server.script["rcpt"] = [act]
+    # A short timeout only where the server would let us wait for ever.
+    patient = pool if not act.hang else Pool(parse_relays(server.url), sessions=1, timeouts=Timeouts(rcpt=1.0))
+    told = await patient.send(envelope("bob@example.org"))
+    assert isinstance(told, Deferred)
+    assert not told.ambiguous
+    assert len(told.reply.text) <= 500
+    assert isinstance(await persist(patient, envelope("eve@example.org")), Sent)
+    assert [mail.recipients[0] for mail in server.mails] == ["ann@example.org", "eve@example.org"]
+    assert len(server.connections) == (2 if patient is pool else 3)
+    await patient.close()
+    await pool.close()
+
+
+async def test_a_reply_that_comes_twice_never_sends_a_message_wrongly(server: SmtpServer, pool: Pool) -> None:
+    server.script["mail"] = [raw(b"250 ok\r\n250 ok\r\n")]
+    told = await pool.send(envelope("refuse-550@example.org"))
+    assert not isinstance(told, Sent)
+    assert isinstance(await persist(pool, envelope()), Sent)
+    assert [mail.recipients for mail in server.mails] == [("ann@example.org",)]
+
+
+async def test_s18_one_relay_of_two_down_fails_over_and_comes_back() -> None:
+    first = SmtpServer()
+    first.port = free_port()
+    async with SmtpServer() as second:
+        pool = Pool(
+            parse_relays(f"{first.url},{second.url}"), sessions=2, timeouts=Timeouts(pause_least=0.05, lifetime=0.0)
+        )
+        outcomes = await asyncio.gather(*(pool.send(envelope()) for _ in range(6)))
+        assert all(isinstance(outcome, Sent) for outcome in outcomes)
+        assert (len(second.mails), pool.fault) == (6, None)
+        async with first:
+            # The first is preferred again once its circuit lets a trial through.
+            async def back() -> None:
+                while not first.mails:
+                    assert isinstance(await pool.send(envelope()), Sent)
+
+            await asyncio.wait_for(back(), 20)
+            await pool.close()
+
+
+async def test_both_relays_down_is_one_fault_that_names_both() -> None:
+    ports = (free_port(), free_port())
+    pool = Pool(tuple(Relay("127.0.0.1", port, Tls.CLEAR) for port in ports), sessions=2, timeouts=QUICK)
+    with pytest.raises(RelayFault) as caught:
+        await pool.send(envelope())
+    assert all(f"127.0.0.1:{port} at connect" in str(caught.value) for port in ports)
+    await pool.close()
+
+
+async def test_an_outage_ends_and_nothing_is_sent_twice(server: SmtpServer, pool: Pool) -> None:
+    assert isinstance(await pool.send(envelope("first@example.org")), Sent)
+    await server.stop()
+    tasks = [asyncio.create_task(persist(pool, envelope(f"r{n}@example.org"))) for n in range(20)]
+    await server.until(lambda: pool.fault is not None)
+    await server.start()
+    assert all(isinstance(outcome, Sent) for outcome in await asyncio.gather(*tasks))
+    assert len({mail.recipient for mail in server.mails}) == len(server.mails) == 21
