@@ -158,11 +158,14 @@ def _build(table: SubscriptionTable, home: str, name: str, rules: DigestRules) -
         "redact": sorted(map(pointer.text, table.redact)),
         "digest": {key: getattr(rules, key) for key in DigestRules.__slots__},
     }
-    mailboxes = [one for one in table.recipients if isinstance(one, Mailbox)]
+    # One inbox gets one mail, however often and in whatever case it is listed.
+    mailboxes: dict[str, Mailbox] = {}
+    for one in table.recipients:
+        if isinstance(one, Mailbox):
+            mailboxes.setdefault(one.key, one)
     return Subscription(
         presentation=presentation,
-        # One inbox gets one mail, however often and in whatever case it is listed.
-        recipients=tuple({one.key: one for one in reversed(mailboxes)}.values())[::-1],
+        recipients=tuple(mailboxes.values()),
         text=resolved_text(presentation, rest),
         rules=rules,
         from_record=tuple(dict.fromkeys(one for one in table.recipients if not isinstance(one, Mailbox))),

@@ -19,6 +19,8 @@ COMMANDS = (
     "health",
     "preview",
     "dead_letters",
+    "schema",
+    "unit",
 )
 _EXIT_USAGE = 64
 _EXIT_INTERRUPTED = 130
