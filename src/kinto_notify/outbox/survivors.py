@@ -41,9 +41,11 @@ def _chain(versions: Sequence[Version], positions: list[int], current: int | Non
     left = list(positions)
     found: list[int] = []
     while current is not None:
-        match = next((p for p in reversed(left) if versions[p].after == current), None)
-        if match is None:
+        matches = [p for p in reversed(left) if versions[p].after == current]
+        if not matches:
             return found
+        # One that changed nothing (a patch that alters no field) keeps the time it found: it comes before the maker.
+        match = next((p for p in matches if versions[p].before == current), matches[0])
         left.remove(match)
         found.append(match)
         current = versions[match].before
