@@ -45,7 +45,7 @@ _DATA: dict[str, tuple[Schema, str]] = {
     "user_agent": (_MAYBE_TEXT, "What sent the request."),
     "request_id": (_MAYBE_TEXT, "One for each HTTP request, all of a batch included."),
     "title": (_MAYBE_TEXT, "What people call the (first) object, where one of its common fields says so."),
-    "total": (_COUNT | {"type": ["integer", "null"]}, "How many changes the whole event has, if it was split."),
+    "total": (_COUNT | {"type": ["integer", "null"]}, "How many changes the whole event has, all its parts together."),
     "part": (_COUNT | {"default": 1}, "Which part of a split event this is."),
     "parts": (_COUNT | {"default": 1}, "Into how many entries the event was split."),
     "truncated": (_FLAG, "Some object was too large and is cut to its id."),

@@ -8,9 +8,16 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from kinto_notify.cli import main
-from kinto_notify.event import Change, Data, Event
+from kinto_notify.demo.servers import RedisServer
+from kinto_notify.diff import FieldDiff
+from kinto_notify.digest import Line
+from kinto_notify.event import Change, Data, Event, parse_entry
 from kinto_notify.event_schema import event_schema
+from kinto_notify.filing import file_event
 from kinto_notify.subscription_table import file_schema
+from support.kinto_app import RECORDS, close, kinto_app, listening
+from support.stream import StreamReader
+from support.subscribed import subscribe
 
 ENTRY = {
     "specversion": "1.0",
@@ -53,6 +60,31 @@ def test_the_events_schema_tells_right_from_wrong():
         {**ENTRY, "data": {**ENTRY["data"], "changes": [{"id": 3, "uri": "/r"}]}},
     ):
         assert not check.is_valid(broken)
+
+
+def test_what_a_real_kinto_writes_fits_the_schema_and_is_filed_by_a_subscription(tmp_path):
+    with RedisServer(tmp_path) as server:
+        app = kinto_app(listening(server.url, tmp_path / "spool"))
+        stream = StreamReader(server.url)
+        try:
+            app.put_json("/v1/buckets/b", {"data": {"title": "Blog"}})
+            app.put_json("/v1/buckets/b/collections/c")
+            app.put_json(f"{RECORDS}/r", {"data": {"title": "A"}})
+            app.patch_json(f"{RECORDS}/r", {"data": {"title": "B"}})
+            app.delete("/v1/buckets/b")
+            # Deleting the bucket tells of the bucket; how many entries more is not this test's.
+            stream.wait(5)
+            entries = [fields for _, fields in stream.client.xrange(stream.key)]
+        finally:
+            stream.close()
+            close(app)
+    check = Draft202012Validator(event_schema())
+    for fields in entries:
+        check.validate(json.loads(fields[b"event"]))
+    wanted = subscribe(bucket_id="b", collection_id="^c", record_id="r", action="update", changed="/title")
+    filings = [filing for fields in entries for filing in file_event(parse_entry(fields), [wanted])]
+    (line,) = (Line.decode(text) for filing in filings for text in filing.lines)
+    assert line.fields == (FieldDiff("/title", "A", "B"),)
 
 
 @pytest.mark.parametrize(
