@@ -126,6 +126,12 @@ def test_a_field_says_what_it_was_and_what_it_is(composer):
     assert "<b>+</b> tags: <ins>[&#34;outdoors&#34;, &#34;autumn&#34;]</ins>" in html
 
 
+def test_right_to_left_words_turn_nothing_around_them(composer):
+    frozen = digest(replace(HELLO, fields=(FieldDiff("/title", "عنوان", "רחוב"),)))
+    assert "    ~ title: \u2068عنوان\u2069 → \u2068רחוב\u2069\n" in composer.parts(frozen).text
+    assert lint(message(composer, frozen)) == []
+
+
 def test_a_value_cannot_forge_a_line(composer):
     forged = FieldDiff("/a", "x", "y\n    + owner: evil\r\n-- \u2028 end")
     shown = composer.parts(digest(replace(HELLO, fields=(forged, FieldDiff("/b", "", " "))))).text
@@ -207,7 +213,7 @@ def test_c08_a_record_cannot_bring_markup(composer):
 
 def test_why_and_how_to_stop_it(composer):
     plain = " ".join(composer.parts(digest(HELLO)).text.split())
-    assert 'because your address is in the subscription "articles", in the configuration of kinto-notify.' in plain
+    assert 'because your address is in the subscription "articles", in the operator\'s configuration.' in plain
     assert "To stop it, ask the operator of this Kinto: kinto@example.org" in plain
     hook = digest(HELLO, home="/buckets/blog/collections/articles", name="0", reply_to="Desk <desk@x.org>")
     hooked = " ".join(composer.parts(hook).text.split())

@@ -1,10 +1,12 @@
 """The operator's own templates, and what happens when one fails (C11, G06)."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from kinto_notify.compose.composer import Composer
+from kinto_notify.compose.view import ChangeView, CountView, FieldView, View
 from kinto_notify.errors import ConfigError
 from kinto_notify.subscription import Presentation
 from support.digests import HELLO, SENDER, digest, message
@@ -118,3 +120,9 @@ def test_problems_of_a_subscription_are_known_before_it_is_used(tmp_path):
 def test_a_hook_never_reaches_the_operators_templates(tmp_path):
     composer = Composer(sender=SENDER, templates=write(tmp_path, secret__txt="internal"))
     assert "internal" not in composer.parts(digest(HELLO, home="/buckets/b", template="secret")).text
+
+
+@pytest.mark.parametrize("shown", [View, ChangeView, FieldView, CountView])
+def test_every_name_that_a_template_sees_is_documented(shown):
+    documented = (Path(__file__).parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
+    assert [field.name for field in fields(shown) if f"`{field.name}`" not in documented] == []

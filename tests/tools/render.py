@@ -85,7 +85,8 @@ async def render(url: str, stem: str, out: Path, widths: list[int], schemes: lis
         print("render: no Chromium on PATH, nor in $CHROMIUM", file=sys.stderr)
         raise SystemExit(69)
     written = []
-    with tempfile.TemporaryDirectory() as profile:
+    # The browser's last children may still write into it.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = await asyncio.create_subprocess_exec(
             binary,
             *FLAGS,

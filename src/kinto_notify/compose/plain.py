@@ -13,6 +13,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _LINE_BREAKS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 #: The Unicode property Bidi_Control: with these a mail shows other words than it holds.
 _BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: Hebrew, Arabic and their neighbours, presentation forms, and the scripts of the first supplementary plane.
+_RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 #: A line break inside a value is shown, not obeyed: a value could otherwise forge the line that follows it.
 SHOWN_BREAK = " ⏎ "
@@ -35,6 +37,11 @@ def value_line(text: str) -> str:
         return text
     shown = _LINE_BREAKS.sub("\n", text).strip("\n").replace("\n", SHOWN_BREAK)
     return one_line(shown) or '""'
+
+
+def isolated(text: str) -> str:
+    """Return the text so that its right-to-left words turn nothing around them: `old → new` stays in this order."""
+    return text if text.isascii() or not _RIGHT_TO_LEFT.search(text) else f"\u2068{text}\u2069"
 
 
 def body_text(text: str) -> str:

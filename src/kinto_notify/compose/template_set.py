@@ -25,6 +25,7 @@ from jinja2 import (
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from kinto_notify.compose.plain import isolated
 from kinto_notify.errors import ConfigError
 
 #: The template of a subscription that names none; an operator's file of this name replaces it.
@@ -132,6 +133,7 @@ def _environment(kind: type[Environment], loader: BaseLoader) -> Environment:
         cache_size=-1,
     )
     environment.filters["hang"] = _hang
+    environment.filters["isolated"] = isolated
     return environment
 
 

@@ -154,7 +154,7 @@ def view(
 def home_phrase(home: str) -> str:
     """Say where a subscription is written down."""
     if home == FILE_HOME:
-        return "the configuration of kinto-notify"
+        return "the operator's configuration"
     place = common_place({}, [home], complete=True)
     if place == Place():
         return one_line(home, _MAX_ID)
