@@ -90,11 +90,12 @@ def test_c10_a_million_changes_make_one_small_mail_with_true_totals(composer):
     assert lint(mail) == []
     parts = composer.parts(huge)
     assert parts.subject == "[blog/articles] 999,000 records updated, 1,000 deleted"
+    listed = parts.text.count('record "Hello" updated')
+    assert 50 < listed <= 100
+    assert parts.html.count(">Hello</a>") == listed
     for shown in (parts.text, parts.html):
         assert "999,000 records updated, 1,000 deleted" in shown
-        listed = sum(f"/records/r{index}/" in shown or f" r{index} " in shown for index in range(100))
-        assert f"and {1_000_000 - parts.text.count('Hello'):,} more" in shown
-        assert listed == 0 or listed <= 100
+        assert f"and {1_000_000 - listed:,} more" in shown
 
 
 def test_a_mail_that_would_be_clipped_lists_less_and_says_so(composer):
