@@ -161,8 +161,9 @@ class SpoolOutbox:
 
     def upkeep(self, retention: int) -> None:
         """Do what no request should wait for: checkpoint, and drop what is kept no longer."""
-        spool = self._here().spool
-        with contextlib.suppress(*FAULTS):
+        here = self._here()
+        spool = here.spool
+        try:
             if spool is not None:
                 spool.checkpoint()
                 spool.news = True
@@ -171,6 +172,10 @@ class SpoolOutbox:
                     if not spool.purge(retention):
                         break
             self.directory.purge(retention)
+        except FAULTS as error:
+            # Nothing is lost by it now. A file that can't be read is found here first: writers work from the cache.
+            if spool is not None:
+                self._replaced(here, spool, error)
 
     def close(self) -> None:
         """At the end of the process: leave no file behind that holds nothing."""
