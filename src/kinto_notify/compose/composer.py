@@ -204,8 +204,9 @@ class Composer:
         yield headers.tokens("Content-Type", "multipart/alternative;", f'boundary="{mime.boundary(digest.id)}"')
 
     def _message_id(self, digest: FrozenDigest, recipient: Mailbox) -> str:
-        # The date is in it since a digest's key, and with it perhaps its id, comes again when its next changes come.
-        return self._id(digest.id, str(digest.frozen), recipient.address)
+        # A frozen digest's id is a hash of its content, so the same changes have the same Message-ID even when Redis
+        # lost its last second and the digest was frozen a second time.
+        return self._id(digest.id, recipient.address)
 
     def _id(self, *parts: str) -> str:
         """Return a message id that is a hash of its parts; 160 bits in base32 leave it within a line."""
