@@ -1,48 +1,17 @@
-"""A relay that misbehaves: each S-row of the fault catalogue, on a real server that does it."""
+"""A relay that misbehaves, once connected or before: the S-rows about one session and one message."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Envelope, Outcome, Refused, Sent
+from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Envelope, Refused, Sent
 from kinto_notify.demo.servers import free_port
 from kinto_notify.errors import RelayFault
-from kinto_notify.smarthost import Relay, Tls, parse_relays
+from kinto_notify.smarthost import parse_relays
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.smtp.timeouts import Timeouts
+from support.envelopes import MESSAGE, QUICK, envelope, persist
 from support.smtp_server import Act, SmtpServer, drop, hang, raw, say
-
-MESSAGE = b"Message-ID: <1@test.invalid>\r\nSubject: hello\r\n\r\nHello\r\n"
-#: Pauses short enough to wait for, in earnest.
-QUICK = Timeouts(pause_least=0.05, pause_most=0.2)
-
-
-def envelope(recipient: str = "ann@example.org") -> Envelope:
-    return Envelope("bounces@example.org", recipient, MESSAGE)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[SmtpServer]:
-    async with SmtpServer() as running:
-        yield running
-
-
-@pytest.fixture
-async def pool(server: SmtpServer) -> AsyncIterator[Pool]:
-    made = Pool(parse_relays(server.url), sessions=3, timeouts=QUICK, hostname="kinto.example.org")
-    yield made
-    await made.close()
-
-
-async def persist(pool: Pool, message: Envelope) -> Outcome:
-    """What the courier does: wait until the relay may be tried, try again after a fault."""
-    while True:
-        await pool.ready()
-        try:
-            return await pool.send(message)
-        except RelayFault:
-            continue
 
 
 async def test_s01_a_refused_connection_is_a_relay_fault_and_ends() -> None:
@@ -266,15 +235,6 @@ async def test_s17_a_server_that_stops_reading_has_not_seen_the_dot(server: Smtp
     await pool.close()
 
 
-async def test_s14_a_cap_on_connections_is_lived_with() -> None:
-    async with SmtpServer(cap=5) as server:
-        pool = Pool(parse_relays(server.url), sessions=10, timeouts=QUICK)
-        outcomes = await asyncio.gather(*(pool.send(envelope(f"r{n}@example.org")) for n in range(100)))
-        assert all(isinstance(outcome, Sent) for outcome in outcomes)
-        assert (server.most, pool.free, pool.capacity, pool.fault) == (5, 5, 10, None)
-        await pool.close()
-
-
 @pytest.mark.parametrize(
     "act",
     [
@@ -310,42 +270,3 @@ async def test_a_reply_that_comes_twice_never_sends_a_message_wrongly(server: Sm
     assert not isinstance(told, Sent)
     assert isinstance(await persist(pool, envelope()), Sent)
     assert [mail.recipients for mail in server.mails] == [("ann@example.org",)]
-
-
-async def test_s18_one_relay_of_two_down_fails_over_and_comes_back() -> None:
-    first = SmtpServer()
-    first.port = free_port()
-    async with SmtpServer() as second:
-        pool = Pool(
-            parse_relays(f"{first.url},{second.url}"), sessions=2, timeouts=Timeouts(pause_least=0.05, lifetime=0.0)
-        )
-        outcomes = await asyncio.gather(*(pool.send(envelope()) for _ in range(6)))
-        assert all(isinstance(outcome, Sent) for outcome in outcomes)
-        assert (len(second.mails), pool.fault) == (6, None)
-        async with first:
-            # The first is preferred again once its circuit lets a trial through.
-            async def back() -> None:
-                while not first.mails:
-                    assert isinstance(await pool.send(envelope()), Sent)
-
-            await asyncio.wait_for(back(), 20)
-            await pool.close()
-
-
-async def test_both_relays_down_is_one_fault_that_names_both() -> None:
-    ports = (free_port(), free_port())
-    pool = Pool(tuple(Relay("127.0.0.1", port, Tls.CLEAR) for port in ports), sessions=2, timeouts=QUICK)
-    with pytest.raises(RelayFault) as caught:
-        await pool.send(envelope())
-    assert all(f"127.0.0.1:{port} at connect" in str(caught.value) for port in ports)
-    await pool.close()
-
-
-async def test_an_outage_ends_and_nothing_is_sent_twice(server: SmtpServer, pool: Pool) -> None:
-    assert isinstance(await pool.send(envelope("first@example.org")), Sent)
-    await server.stop()
-    tasks = [asyncio.create_task(persist(pool, envelope(f"r{n}@example.org"))) for n in range(20)]
-    await server.until(lambda: pool.fault is not None)
-    await server.start()
-    assert all(isinstance(outcome, Sent) for outcome in await asyncio.gather(*tasks))
-    assert len({mail.recipient for mail in server.mails}) == len(server.mails) == 21

@@ -4,18 +4,13 @@ import asyncio
 
 import pytest
 
-from kinto_notify.delivery import Envelope, Refused, Sent
+from kinto_notify.delivery import Refused, Sent
 from kinto_notify.errors import ConfigError, RelayFault
 from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.smtp.timeouts import Timeouts
+from support.envelopes import MESSAGE, envelope
 from support.smtp_server import SmtpServer, say
-
-MESSAGE = b"Message-ID: <1@test.invalid>\r\nSubject: hello\r\n\r\nHello\r\n"
-
-
-def envelope(recipient: str = "ann@example.org", message: bytes = MESSAGE, smtputf8: bool = False) -> Envelope:
-    return Envelope("bounces@example.org", recipient, message, smtputf8)
 
 
 async def test_a_message_arrives_with_its_envelope() -> None:

@@ -224,8 +224,8 @@ class SmtpServer:
             tls=connection.tls,
             user=connection.user,
         )
-        connection.messages += 1
         normal = self._addressed(connection, "dot") or "250 2.0.0 queued"
+        connection.messages += 1
         connection.reset()
         await self._step(connection, "dot", normal, mail)
 
@@ -268,12 +268,10 @@ class SmtpServerThread:
 
     def __init__(self, server: SmtpServer | None = None) -> None:
         self.server = server or SmtpServer()
+        #: The very list of the server: it grows while one looks at it.
+        self.mails = self.server.mails
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp-server", daemon=True)
-
-    @property
-    def mails(self) -> list[Mail]:
-        return self.server.mails
 
     @property
     def url(self) -> str:

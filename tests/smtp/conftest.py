@@ -1,0 +1,23 @@
+"""A scripted server, and a pool of three sessions to it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kinto_notify.smarthost import parse_relays
+from kinto_notify.smtp.pool import Pool
+from support.envelopes import QUICK
+from support.smtp_server import SmtpServer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SmtpServer]:
+    async with SmtpServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def pool(server: SmtpServer) -> AsyncIterator[Pool]:
+    made = Pool(parse_relays(server.url), sessions=3, timeouts=QUICK, hostname="kinto.example.org")
+    yield made
+    await made.close()

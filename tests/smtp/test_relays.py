@@ -1,0 +1,77 @@
+"""Relays that refuse connections, fail over, go and come back: what the pool as a whole makes of them."""
+
+import asyncio
+
+import pytest
+
+from kinto_notify.delivery import Sent
+from kinto_notify.demo.servers import free_port
+from kinto_notify.errors import RelayFault
+from kinto_notify.smarthost import Relay, Tls, parse_relays
+from kinto_notify.smtp.pool import Pool
+from kinto_notify.smtp.timeouts import Timeouts
+from support.envelopes import QUICK, envelope, persist
+from support.smtp_server import SmtpServer
+
+
+async def test_s14_a_cap_on_connections_is_lived_with() -> None:
+    async with SmtpServer(cap=5) as server:
+        pool = Pool(parse_relays(server.url), sessions=10, timeouts=QUICK)
+        outcomes = await asyncio.gather(*(pool.send(envelope(f"r{n}@example.org")) for n in range(100)))
+        assert all(isinstance(outcome, Sent) for outcome in outcomes)
+        assert (server.most, pool.free, pool.capacity, pool.fault) == (5, 5, 10, None)
+        await pool.close()
+
+
+async def test_s18_one_relay_of_two_down_fails_over_and_comes_back() -> None:
+    first = SmtpServer()
+    first.port = free_port()
+    async with SmtpServer() as second:
+        pool = Pool(
+            parse_relays(f"{first.url},{second.url}"), sessions=2, timeouts=Timeouts(pause_least=0.05, lifetime=0.0)
+        )
+        outcomes = await asyncio.gather(*(pool.send(envelope()) for _ in range(6)))
+        assert all(isinstance(outcome, Sent) for outcome in outcomes)
+        assert (len(second.mails), pool.fault) == (6, None)
+        async with first:
+            # The first is preferred again once its circuit lets a trial through.
+            async def back() -> None:
+                while not first.mails:
+                    assert isinstance(await pool.send(envelope()), Sent)
+
+            await asyncio.wait_for(back(), 20)
+            await pool.close()
+
+
+async def test_both_relays_down_is_one_fault_that_names_both() -> None:
+    ports = (free_port(), free_port())
+    pool = Pool(tuple(Relay("127.0.0.1", port, Tls.CLEAR) for port in ports), sessions=2, timeouts=QUICK)
+    with pytest.raises(RelayFault) as caught:
+        await pool.send(envelope())
+    assert all(f"127.0.0.1:{port} at connect" in str(caught.value) for port in ports)
+    await pool.close()
+
+
+async def test_an_outage_ends_and_nothing_is_sent_twice(server: SmtpServer, pool: Pool) -> None:
+    assert isinstance(await pool.send(envelope("first@example.org")), Sent)
+    await server.stop()
+    tasks = [asyncio.create_task(persist(pool, envelope(f"r{n}@example.org"))) for n in range(20)]
+    await server.until(lambda: pool.fault is not None)
+    await server.start()
+    assert all(isinstance(outcome, Sent) for outcome in await asyncio.gather(*tasks))
+    assert len({mail.recipient for mail in server.mails}) == len(server.mails) == 21
+
+
+async def test_a_relay_that_refuses_our_sender_is_left_with_all_its_sessions() -> None:
+    async with SmtpServer() as first, SmtpServer() as second:
+        pool = Pool(parse_relays(f"{first.url},{second.url}"), sessions=3)
+        await asyncio.gather(*(pool.send(envelope()) for _ in range(3)))
+        first.reached.clear()
+        first.script["mail"] = "550 5.7.1 sender not owned"
+        with pytest.raises(RelayFault, match=rf"{first.port} at MAIL: 550"):
+            await pool.send(envelope())
+        for _ in range(3):
+            assert isinstance(await pool.send(envelope()), Sent)
+        # Asked over the session it had and over a new one; the idle ones were not tried in turn.
+        assert (first.reached["mail"], len(second.mails), pool.fault) == (2, 3, None)
+        await pool.close()
