@@ -15,6 +15,7 @@ COMMANDS = (
     "run",
     "check",
     "demo",
+    "relay",
     "status",
     "health",
     "preview",
