@@ -29,7 +29,6 @@ ROOMS = {
     "cliquet": ANNEX,
     "prometheus_client": ("telemetry.py",),
     "pydantic": ("event.py", "subscription_text.py", "subscription_table.py", "settings.py", "values.py"),
-    "pydantic_settings": ("settings.py", "values.py", "credentials.py"),
     "pyramid": ANNEX,
     "redis": (*ANNEX, "store"),
     "regex": ("pattern.py",),
