@@ -37,7 +37,8 @@ def make_app(stream: StreamReader, redis_server: RedisServer, spool: Path) -> It
     made: list[webtest.TestApp] = []
 
     def make(*, settings: dict[str, str] | None = None, configure: Any = None, **listener: str) -> webtest.TestApp:
-        full = {**listening(listener.pop("url", redis_server.url), spool, **listener), **(settings or {})}
+        own = {"url": redis_server.url, "spool": str(spool), **listener}
+        full = {**listening(own.pop("url"), **own), **(settings or {})}
         made.append(kinto_app(full, configure))
         return made[-1]
 

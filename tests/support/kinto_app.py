@@ -21,7 +21,7 @@ MEMORY = {
 RECORDS = "/v1/buckets/b/collections/c/records"
 
 
-def listening(redis_url: str, spool: Path, **more: str) -> dict[str, str]:
+def listening(redis_url: str, spool: Path | str, **more: str) -> dict[str, str]:
     """The settings that switch the listener on."""
     own = {"use": "kinto_notify.listener", "url": redis_url, "spool": str(spool), **more}
     return {"event_listeners": "notify", **{f"event_listeners.notify.{key}": own[key] for key in own}}

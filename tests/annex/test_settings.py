@@ -1,0 +1,119 @@
+"""A wrong setting stops Kinto at start and names itself; a right one may come from the environment."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import webtest
+from pyramid.exceptions import ConfigurationError
+
+from kinto_notify.demo.servers import KintoServer, RedisServer
+from kinto_notify.errors import ConfigError
+from kinto_notify.outbox.settings import OutboxSettings, read_settings
+from support.stream import StreamReader
+
+MakeApp = Callable[..., webtest.TestApp]
+URL = "redis://localhost:6379/0"
+
+
+def read(**settings: str) -> OutboxSettings:
+    return read_settings({"settings_prefix": "kinto", **{f"n.{k}": v for k, v in settings.items()}}, "n.")
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert read(url=URL) == OutboxSettings(url=URL, spool=tmp_path / "kinto-notify" / "spool")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
+    monkeypatch.setenv("HOME", "/home/x")
+    assert read(url=URL).spool == Path("/home/x/.local/state/kinto-notify/spool")
+
+
+def test_every_setting(tmp_path: Path) -> None:
+    assert read(
+        url="rediss://u:p@h:1/2", namespace="blog", outbox="spool", spool=str(tmp_path), relay="external",
+        durability="full", retention="1h30m", hooks="false", strict="no", events="a.b.C\nd.E",
+        exclude_resources="group history", redact="/a/0 /b~1c/~0d",
+        use="kinto_notify.listener", actions="create", resources="record", pool_size="2", listname="q",
+    ) == OutboxSettings(
+        url="rediss://u:p@h:1/2", namespace="blog", spool=tmp_path, external_relay=True, durable=True,
+        retention=5400, events=("a.b.C", "d.E"), exclude=frozenset({"account", "group", "history"}),
+        redact=(("a", "0"), ("b/c", "~d")),
+    )  # fmt: skip
+
+
+def test_k21_all_problems_at_once_each_with_its_name() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(
+            url="http://user:s3cret@h", namespace="a b", outbox="disk", spool="relative", relay="none",
+            durability="much", retention="soon", hooks="true", strict="maybe", events="nodots", redact="password",
+            namspace="x",
+        )  # fmt: skip
+    told = "\n".join(caught.value.problems)
+    keys = ["url", "namespace", "outbox", "spool", "relay", "durability", "retention"]
+    keys += ["hooks", "strict", "events", "redact", "namspace"]
+    assert [key for key in keys if f"n.{key}:" not in told] == []
+    assert "did you mean n.namespace?" in told
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"url": ""}, "event_listeners.notify.url: is missing"),
+        ({"url": "localhost:6379"}, "event_listeners.notify.url: must start with"),
+        ({"outbox": "postgresql"}, "event_listeners.notify.outbox: postgresql is not in this version yet"),
+        ({"hooks": "true"}, "event_listeners.notify.hooks: true is not in this version yet"),
+        ({"strict": "true"}, "event_listeners.notify.strict: true is not in this version yet"),
+        ({"events": "kinto_notify.nothing.Here"}, "event_listeners.notify.events: there is no"),
+        ({"spool": "", "relay": "external"}, "event_listeners.notify.spool: must be set"),
+    ],
+)
+def test_k21_kinto_does_not_start(make_app: MakeApp, wrong: dict[str, str], named: str) -> None:
+    """Kinto swallows an ImportError or AttributeError of a listener, and tries again under another name."""
+    with pytest.raises(ConfigurationError) as caught:
+        make_app(**{"url": URL, **wrong})
+    assert named in str(caught.value)
+
+
+def test_k21_in_a_real_kinto_process(tmp_path: Path) -> None:
+    kinto = KintoServer(tmp_path, "http://wrong")
+    ended = subprocess.run(
+        list(kinto.command()), capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **kinto.environment()},
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "event_listeners.notify.url: must start with" in ended.stderr
+
+
+def test_the_environment_wins_also_where_the_ini_says_nothing(
+    make_app: MakeApp, redis_server: RedisServer, stream: StreamReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KINTO_EVENT_LISTENERS_NOTIFY_URL", redis_server.url)
+    monkeypatch.setenv("KINTO_EVENT_LISTENERS_NOTIFY_NAMESPACE", "elsewhere")
+    app = make_app(url="redis://127.0.0.1:1/0")
+    app.put_json("/v1/buckets/b")
+    reader = StreamReader(redis_server.url, "elsewhere")
+    assert reader.wait(1)[0]["data"]["uri"] == "/buckets/b"
+    reader.close()
+
+
+def test_cliquets_own_name_and_the_projects_work_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"project_name": "fungi"}
+    monkeypatch.setenv("CLIQUET_EVENT_LISTENERS_NOTIFY_URL", "redis://cliquet")
+    assert read_settings(settings, "event_listeners.notify.").url == "redis://cliquet"
+    monkeypatch.setenv("FUNGI_EVENT_LISTENERS_NOTIFY_URL", "redis://fungi")
+    assert read_settings(settings, "event_listeners.notify.").url == "redis://fungi"
+
+
+def test_kintos_process_loads_nothing_of_the_daemon() -> None:
+    script = (
+        "import sys, kinto_notify.listener, kinto_notify.smtp_listener;"
+        "print([m for m in sys.modules if m.partition('.')[0] in"
+        " {'pydantic', 'aiosmtplib', 'jinja2', 'structlog', 'aiohttp', 'asyncio', 'kinto', 'cliquet'}"
+        " and m != 'asyncio'])"
+    )
+    told = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    assert [m for m in eval(told.stdout) if not m.startswith("asyncio")] == []
