@@ -7,6 +7,7 @@ set aside with a loud line; a stream that takes nothing ends the turn with `Stor
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from kinto_notify.outbox.directory import Claim, SpoolDirectory
 from kinto_notify.outbox.in_doubt import settle
@@ -22,10 +23,24 @@ class Adoption:
     def __init__(self, directory: SpoolDirectory, storage: StorageView) -> None:
         self._directory = directory
         self._storage = storage
+        #: One line for each file is enough.
+        self._told: set[Path] = set()
 
     def turn(self, pump: Callable[["Orphan"], int]) -> int:
         """Take each orphan there is now to its end; return how many entries were published."""
-        return sum(self._finish(claim, pump) for claim in self._directory.orphans())
+        published = 0
+        for claim in self._directory.orphans():
+            try:
+                published += self._finish(claim, pump)
+            except (sqlite3.Error, OSError) as error:
+                # Busy, out of room, or not ours to read: its turn comes again, and the others' comes now.
+                self._tell(claim, error)
+        return published
+
+    def _tell(self, claim: Claim, error: BaseException) -> None:
+        if claim.path not in self._told:
+            self._told.add(claim.path)
+            logger.error("kinto-notify: orphaned spool %s can't be finished now: %s", claim.path, error)
 
     def _finish(self, claim: Claim, pump: Callable[["Orphan"], int]) -> int:
         if not claim.path.stat().st_size:
@@ -45,7 +60,6 @@ class Adoption:
             if spool is not None:
                 spool.close()
             if isinstance(error, sqlite3.OperationalError):
-                # Busy or out of room: the file is sound, and its turn comes again.
                 claim.release()
                 raise
             aside = self._directory.quarantine(claim)

@@ -61,17 +61,20 @@ class Origin:
 def capture(
     event: Any, origin: Origin, settings: OutboxSettings, children: Mapping[str, int] | None = None
 ) -> Captured | None:
-    """Encode an event; None if its resource is never published or nothing changed (a read)."""
+    """Encode an event; None if its resource is never published, or it is a read."""
     payload = {str(key): value for key, value in (getattr(event, "payload", None) or {}).items()}
     resource = str(payload.get("resource_name") or "")
     impacted = impacted_of(event)
-    if resource in settings.exclude or not impacted:
+    name = f"{type(event).__module__}.{type(event).__qualname__}"
+    further = name in settings.events
+    if resource in settings.exclude or not (impacted or further):
         return None
     container = container_uri(payload)
-    changes = [encode_change(item, container, settings.redact) for item in impacted]
-    name = f"{type(event).__module__}.{type(event).__qualname__}"
+    data: dict[str, Any] = {}
+    if further:
+        data = {"action": type(event).__name__, "resource_name": "event", "extra": _extra(event)}
     # Kinto says `"user_id": null` of an anonymous writer; a word that an event does not have is left out.
-    data = {key: _clipped(value) for key, value in payload.items() if value is not None}
+    data |= {key: _clipped(value) for key, value in payload.items() if value is not None}
     data |= {
         "event": name,
         "root_url": origin.root_url,
@@ -79,18 +82,27 @@ def capture(
         "user_agent": origin.user_agent,
         "request_id": origin.request_id,
     }
-    title = _title(impacted[0], settings.redact)
+    title = _title(impacted[0], settings.redact) if impacted else ""
     if title:
         data["title"] = title
     if children:
         data["children"] = dict(children)
     envelope = {
         "source": origin.root_url,
-        "type": f"{wire.TYPE_PREFIX}.{resource}.{payload.get('action')}",
+        "type": name if further else f"{wire.TYPE_PREFIX}.{resource}.{payload.get('action')}",
         "subject": _clipped(parent_uri(container)),
         "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
+    # An event that names no objects is one change of whatever its URI names.
+    items = impacted or ({},)
+    changes = [encode_change(item, container, settings.redact) for item in items]
     return Captured(envelope, data, changes, resource, storage_parent(container))
+
+
+def _extra(event: Any) -> dict[str, Any]:
+    """Return the public scalar attributes of a further Pyramid event, such as a reviewer's comment."""
+    named = {key: value for key, value in vars(event).items() if not key.startswith("_")}
+    return {key: _clipped(value) for key, value in named.items() if isinstance(value, (str, int, float, bool))}
 
 
 def impacted_of(event: Any) -> Sequence[Mapping[str, Any]]:
@@ -106,7 +118,7 @@ def encode_change(item: Mapping[str, Any], container: str, pointers: Sequence[Se
     old, new = item.get("old"), item.get("new")
     known = new if isinstance(new, dict) else old if isinstance(old, dict) else {}
     object_id = str(known.get("id", ""))
-    body: dict[str, Any] = {"id": object_id, "uri": f"{container}/{object_id}"}
+    body: dict[str, Any] = {"id": object_id, "uri": f"{container}/{object_id}".rstrip("/")}
     for name, state in (("old", old), ("new", new)):
         if state is not None:
             body[name] = redacted(state, pointers) if pointers else state

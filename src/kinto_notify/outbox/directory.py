@@ -52,8 +52,12 @@ class SpoolDirectory:
 
     def orphans(self) -> Iterator[Claim]:
         """Claim, one by one, the files whose process is gone. The caller releases each."""
-        for path in sorted(self.path.glob(f"{self.namespace}@*{SPOOL}")):
-            claim = self._lock(path)
+        for path in self.live():
+            try:
+                claim = self._lock(path)
+            except PermissionError:
+                # Another user's: that user's relay will find it.
+                continue
             if claim is None:
                 continue
             if path.exists():

@@ -27,6 +27,7 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 #: A spool that could not be opened is tried again after this many seconds, not by every request.
 _REOPEN_SECONDS = 1.0
 _PURGE_STEPS = 25
+_TELL_SECONDS = 5.0
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 #: The file was moved or deleted under us; what it holds can still be read.
 _MOVED = sqlite3.SQLITE_READONLY_DBMOVED
@@ -63,6 +64,7 @@ class SpoolOutbox:
         self._counters = counters
         self._durable = durable
         self._processes: dict[int, _Process] = {}
+        self._tell_after = 0.0
 
     # --- the transaction's side --------------------------------------------------------------------------------
 
@@ -268,6 +270,10 @@ class SpoolOutbox:
 
     def _failed(self, what: str, error: BaseException) -> None:
         self._counters.count("spool_faults")
+        # The counter has them all; a full disk must not fill the log as well.
+        if time.monotonic() < self._tell_after:
+            return
+        self._tell_after = time.monotonic() + _TELL_SECONDS
         logger.critical("kinto-notify could not %s on disk, it is held in memory: %s", what, error)
 
 
