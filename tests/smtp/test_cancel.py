@@ -152,3 +152,14 @@ async def test_close_ends_what_is_under_way(server: SmtpServer) -> None:
         await pool.ready()
     await server.until(lambda: not server.open)
     assert server.mails == []
+
+
+async def test_close_opens_nothing_in_place_of_what_it_cuts(server: SmtpServer, pool: Pool) -> None:
+    assert isinstance(await pool.send(envelope("one")), Sent)
+    server.script["mail"] = hang()
+    sending = asyncio.create_task(pool.send(envelope("two")))
+    await server.saw("mail", 2)
+    await pool.close()
+    with pytest.raises(RelayFault, match="closed"):
+        await sending
+    assert len(server.connections) == 1

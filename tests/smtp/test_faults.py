@@ -259,6 +259,8 @@ async def test_s16_garbage_is_temporary_and_ends_the_session(server: SmtpServer,
     assert len(told.reply.text) <= 500
     assert isinstance(await persist(patient, envelope("eve@example.org")), Sent)
     assert [mail.recipients[0] for mail in server.mails] == ["ann@example.org", "eve@example.org"]
+    # Nothing more was said on that connection, the clean-up included.
+    assert server.connections[-2].lines[-1].startswith(b"RCPT TO:<bob")
     assert len(server.connections) == (2 if patient is pool else 3)
     await patient.close()
     await pool.close()

@@ -21,9 +21,6 @@ from kinto_notify.smtp.session import Session
 from kinto_notify.smtp.shelf import Shelf
 from kinto_notify.smtp.timeouts import Timeouts
 
-#: A relay that refused a further connection is asked for one more after so many seconds.
-REGROW_SECONDS = 60.0
-
 
 class Pool:
     """At most `sessions` connections at once, over all relays, by one event loop. `ca` replaces the system's CAs."""
@@ -151,7 +148,7 @@ class Pool:
     def _leave(self) -> None:
         self._busy -= 1
         now = time.monotonic()
-        if self._limit < self._sessions and now - self._limited_at >= REGROW_SECONDS:
+        if self._limit < self._sessions and now - self._limited_at >= self._timeouts.regrow:
             self._limit += 1
             self._limited_at = now
         self._wake()

@@ -190,12 +190,16 @@ class Session:
 
     async def quit(self) -> None:
         """Say good-bye and close; raises nothing but a cancellation."""
+        smtp, transport = self._smtp, self._smtp.transport if self._smtp is not None else None
         try:
-            if self._smtp is not None:
+            if smtp is not None:
                 with contextlib.suppress(SMTPException, OSError):
-                    await self._smtp.quit(timeout=self._timeouts.quit)
+                    await smtp.quit(timeout=self._timeouts.quit)
         finally:
             self.abort()
+            if transport is not None:
+                # After a good QUIT aiosmtplib closes in peace, and TLS then waits half a minute for the other side.
+                cast(asyncio.WriteTransport, transport).abort()
 
     def leave(self) -> None:
         """Say good-bye without waiting for the answer, where nobody has time for one."""

@@ -30,3 +30,5 @@ class Timeouts:
     #: A relay that failed is left alone for about `pause_least`, then twice that and so on up to `pause_most`.
     pause_least: float = 1.0
     pause_most: float = 60.0
+    #: A relay that refused a further connection is asked for one more after this.
+    regrow: float = 60.0
