@@ -7,6 +7,7 @@ demo needs is not installed, `Unavailable` when something did not start or did n
 import argparse
 import asyncio
 import contextlib
+import io
 import signal
 import sys
 from importlib.util import find_spec
@@ -51,4 +52,7 @@ async def _play(once: bool) -> None:
     if task is not None:
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Mails have letters that an old terminal can't show; that must not end the demo.
+        sys.stdout.reconfigure(errors="replace")
     await play(once, Terminal(sys.stdout))
