@@ -5,6 +5,7 @@ would become, as if every digest were due at the end of what was read.
 """
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,16 +16,18 @@ from kinto_notify.compose.composer import Composer
 from kinto_notify.digest import DigestKey, Filing, FrozenDigest, Line
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.intake import sort
+from kinto_notify.patience import wait_for
 from kinto_notify.settings import Settings
 from kinto_notify.store.client import Client
 from kinto_notify.store.stream import Entry, Stream
+from kinto_notify.systemd import ServiceManager
 from kinto_notify.telemetry import Telemetry
 
 _PAUSE_S = 1.0
 
 
 async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> int:
-    """Tell of what waits in the stream, then (unless `once`) of what comes, until interrupted."""
+    """Tell of what waits in the stream, then (unless `once`) of what comes, until SIGTERM or SIGINT."""
     catalogue = load_catalogue(settings)
     composer = Composer(
         sender=settings.sender,
@@ -37,9 +40,16 @@ async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> in
         telemetry.warning(warning)
     client = Client(settings.redis_url, settings.namespace)
     stream = Stream(client, settings.name)
+    # Under systemd it is a daemon like any other: the unit waits for READY and wants to see it alive.
+    manager = ServiceManager()
+    manager.ready("dry run")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         after: str | None = None
-        while True:
+        while not stop.is_set():
+            manager.alive()
             try:
                 after = await stream.position() if after is None else after
                 entries = await stream.peek(after)
@@ -48,18 +58,20 @@ async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> in
                 if once:
                     raise
                 telemetry.store_lost("dry run", str(fault))
-                await asyncio.sleep(_PAUSE_S)
+                await wait_for(stop, _PAUSE_S)
                 continue
             telemetry.store_back("dry run")
             _tell(entries, catalogue, composer, telemetry, now)
             if entries:
                 after = entries[-1].id
             elif once:
-                return 0
+                break
             else:
-                await asyncio.sleep(_PAUSE_S)
+                await wait_for(stop, _PAUSE_S)
     finally:
+        manager.stopping()
         await client.close()
+    return 0
 
 
 def _tell(entries: list[Entry], catalogue: Catalogue, composer: Composer, telemetry: Telemetry, now: int) -> None:

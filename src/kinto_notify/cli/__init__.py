@@ -33,6 +33,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> "argparse.NoReturn":  # type: ignore[name-defined]
         self.exit(_EXIT_USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
+    def exit(self, status: int = 0, message: str | None = None) -> "argparse.NoReturn":  # type: ignore[name-defined]
+        """End; a reader of `--help` that has gone is met here, where `main` is still there to catch it."""
+        sys.stdout.flush()
+        super().exit(status, message)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
@@ -46,9 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (design: 0, 1 unexpected, 64, 65, 69, 75, 78)."""
-    parsed = build_parser().parse_args(arguments)
     try:
+        parsed = build_parser().parse_args(arguments)
         code: int = parsed.run(parsed)
+        # Not at the interpreter's exit, where nobody catches what it raises.
+        sys.stdout.flush()
     except KintoNotifyError as fault:
         lines = fault.problems if isinstance(fault, ConfigError) else str(fault).splitlines()
         for line in lines:

@@ -2,11 +2,15 @@
 
 import argparse
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
+from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, Unavailable, UsageError
 from kinto_notify.settings import Settings
+
+if TYPE_CHECKING:
+    from kinto_notify.smtp.pool import Pool
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.offline and arguments.send_to:
         raise UsageError("check: --send-to needs the smarthost; leave --offline out")
     settings = load_settings()
+    recipient = _recipient(arguments.send_to)
     catalogue = load_catalogue(settings)
     compose_sample(settings, settings.sender)
     for warning in (*settings.warnings, *catalogue.warnings):
@@ -34,9 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.offline:
         return 0
     looks: list[Callable[[], Awaitable[str]]] = [lambda: _redis(settings), lambda: _smarthost(settings)]
-    if arguments.send_to:
-        looks.append(lambda: _send(settings, arguments.send_to))
+    if recipient is not None:
+        looks.append(lambda: _send(settings, recipient))
     return asyncio.run(_look(looks))
+
+
+def _recipient(address: str | None) -> Mailbox | None:
+    """Read the address of `--send-to` before anything is connected to."""
+    try:
+        return None if address is None else parse_mailbox(address)
+    except ValueError as fault:
+        raise UsageError(f"check: --send-to: {fault}") from None
 
 
 async def _look(looks: list[Callable[[], Awaitable[str]]]) -> int:
@@ -67,30 +80,33 @@ async def _redis(settings: Settings) -> str:
     return f"Redis: {found.version}"
 
 
-async def _smarthost(settings: Settings) -> str:
+def _pool(settings: Settings) -> "Pool":
     from kinto_notify.smtp.pool import Pool
+    from kinto_notify.smtp.timeouts import Timeouts
 
-    pool = Pool(settings.smtp_relays, sessions=1, ca=settings.smtp_ca)
+    # A person waits for the answer: RFC 5321's minutes are for the daemon.
+    timeouts = Timeouts(connect=10, greeting=30, ehlo=30, tls=20, login=30)
+    return Pool(settings.smtp_relays, sessions=1, ca=settings.smtp_ca, timeouts=timeouts)
+
+
+async def _smarthost(settings: Settings) -> str:
+    pool = _pool(settings)
     try:
-        return f"smarthost: {await pool.probe()}"
+        return "\nok    ".join(f"smarthost: {line}" for line in (await pool.probe()).splitlines())
+    except RelayFault as fault:
+        raise Unavailable("\n".join(f"smarthost: {line}" for line in str(fault).splitlines())) from None
     finally:
         await pool.close()
 
 
-async def _send(settings: Settings, address: str) -> str:
+async def _send(settings: Settings, recipient: Mailbox) -> str:
     """Send the sample mail, past Redis and all digests."""
-    from kinto_notify.address import parse_mailbox
     from kinto_notify.cli.sample_mail import compose_sample
     from kinto_notify.delivery import Envelope, Sent
-    from kinto_notify.smtp.pool import Pool
 
-    try:
-        recipient = parse_mailbox(address)
-    except ValueError as fault:
-        raise UsageError(f"check: --send-to: {fault}") from None
     message = compose_sample(settings, recipient)
     envelope = Envelope(settings.bounce_address.address, recipient.address, message, recipient.smtputf8)
-    pool = Pool(settings.smtp_relays, sessions=1, ca=settings.smtp_ca, hostname=socket.getfqdn())
+    pool = _pool(settings)
     try:
         outcome = await pool.send(envelope)
     except RelayFault as fault:

@@ -17,7 +17,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("dead-letters", help="list, show, retry or drop dead letters", description=__doc__)
     acts = parser.add_subparsers(title="acts", metavar="ACT", required=True)
     listing = acts.add_parser("list", help="list them, the newest first")
-    listing.add_argument("--limit", type=int, default=50, help="at most so many [50]")
+    listing.add_argument("--limit", type=_limit, default=50, help="at most so many [50]")
     showing = acts.add_parser("show", help="show one: why, when, the last reply, the mail")
     showing.add_argument("id")
     for one in (listing, showing):
@@ -30,6 +30,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     listing.set_defaults(act="list")
     showing.set_defaults(act="show")
     parser.set_defaults(run=run)
+
+
+def _limit(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text[:9]) > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text[:9])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,7 +70,8 @@ async def _list(dead: DeadLetters, arguments: argparse.Namespace) -> None:
         if arguments.json:
             print(json.dumps(_described(letter), ensure_ascii=False))
         else:
-            print(f"{letter.id}  {_when(letter)}  {letter.kind:<8}  {letter.text('recipient'):<30}  {letter.reason}")
+            to, reason = _shown(letter.text("recipient")), _shown(letter.reason)
+            print(f"{letter.id}  {_when(letter)}  {letter.kind:<8}  {to:<30}  {reason}")
     if not arguments.json:
         total = await dead.count()
         print(f"{count} of {total} dead letters" if total else "no dead letters", file=sys.stderr)
@@ -79,9 +86,9 @@ async def _show(dead: DeadLetters, arguments: argparse.Namespace) -> None:
         return
     for name, value in _described(letter).items():
         if value not in ("", None):
-            print(f"{name:<14} {value}")
+            print(f"{name:<14} {_shown(str(value))}")
     if letter.kind == "entry":
-        print(f"{'version':<14} {letter.text('entry_v')}\n\n{letter.text('entry_event')}")
+        print(f"{'version':<14} {_shown(letter.text('entry_v'))}\n\n{_shown(letter.text('entry_event'))}")
     elif mail:
         print()
         print(mail.decode("ascii", "replace").replace("\r\n", "\n"))
@@ -110,6 +117,11 @@ async def _found(dead: DeadLetters, ident: str) -> DeadLetter:
     if letter is None:
         raise BadInput(f"there is no dead letter {ident!r}; 'kinto-notify dead-letters list' shows them")
     return letter
+
+
+def _shown(text: str) -> str:
+    """Make text of strangers fit for a terminal: what is poison may hold the codes that rule one."""
+    return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def _when(letter: DeadLetter) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 
 from kinto_notify.errors import ConfigError, Unavailable
 
@@ -32,6 +33,9 @@ def run(_: argparse.Namespace) -> int:
     except urllib.error.HTTPError as fault:
         with fault:
             raise Unavailable(f"{url}: {fault.read(200).decode(errors='replace').strip()}") from None
-    except OSError as fault:
-        raise Unavailable(f"{url}: {fault}") from None
+    except urllib.error.URLError as fault:
+        raise Unavailable(f"{url}: {fault.reason}") from None
+    except (OSError, HTTPException) as fault:
+        # It hung, or it is no HTTP server.
+        raise Unavailable(f"{url}: {str(fault) or type(fault).__name__}") from None
     return 0

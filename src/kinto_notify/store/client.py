@@ -89,15 +89,7 @@ class Client:
     def __init__(self, url: str, namespace: str) -> None:
         try:
             check_namespace(namespace)
-            self.redis: Redis = Redis.from_url(
-                url,
-                protocol=2,
-                socket_timeout=SOCKET_TIMEOUT_S,
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-                health_check_interval=30,
-            )
+            self.redis = _connection(url)
         except ValueError as fault:
             raise ConfigError(f"KINTO_NOTIFY_REDIS_URL or _NAMESPACE: {fault}") from None
         self.prefix = f"{{{namespace}}}"
@@ -149,3 +141,27 @@ class Client:
     async def close(self) -> None:
         """Close all connections."""
         await self.redis.aclose()
+
+
+def _connection(url: str) -> Redis:
+    """Make redis-py's client; `ValueError`, without the URL, for what it cannot use."""
+    scheme = url.partition("://")[0]
+    if scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"{scheme}:// has no effect in this version; use redis://, rediss:// or unix://")
+    # A connection over a path has no keepalive to switch on.
+    tcp = {} if scheme == "unix" else {"socket_keepalive": True}
+    made: Redis = Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=30,
+        **tcp,
+    )
+    try:
+        # Nothing is connected yet: this only shows whether the options of the URL's query are known.
+        made.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except TypeError:
+        raise ValueError("its query (after the '?') has an option that is not known") from None
+    return made

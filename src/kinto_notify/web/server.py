@@ -5,6 +5,7 @@ not reach it through a rebound name), and limits what a client may send.
 """
 
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Self
 
@@ -34,7 +35,8 @@ class WebServer:
         self._bind = bind
         self._stalled = stalled
         self._metrics = metrics
-        application = web.Application(client_max_size=_MAX_BODY, middlewares=[_guard])
+        self._names = frozenset(name.lower() for name in ("localhost", socket.gethostname(), bind[0]))
+        application = web.Application(client_max_size=_MAX_BODY, middlewares=[self._guard])
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/metrics", self._exposition)
         self._runner = web.AppRunner(application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S)
@@ -61,29 +63,30 @@ class WebServer:
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse foreign host names, and put the same headers on every answer."""
+        # Not `request.host`: without the header it asks the DNS, and waits for it. No browser leaves it out.
+        host = request.headers.get("Host")
+        if host is not None and not self._own(host):
+            raise web.HTTPMisdirectedRequest(text="this server answers to its address only\n", headers=_HEADERS)
+        try:
+            response = await handler(request)
+        except web.HTTPException as answer:
+            answer.headers.update(_HEADERS)
+            raise
+        response.headers.update(_HEADERS)
+        return response
 
-@web.middleware
-async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse foreign host names, and put the same headers on every answer."""
-    if not _own_name(request.host):
-        raise web.HTTPMisdirectedRequest(text="this server answers to its address only\n", headers=_HEADERS)
-    try:
-        response = await handler(request)
-    except web.HTTPException as answer:
-        answer.headers.update(_HEADERS)
-        raise
-    response.headers.update(_HEADERS)
-    return response
-
-
-def _own_name(host: str) -> bool:
-    name = host.rpartition(":")[0] if host.count(":") == 1 else host
-    if name.startswith("["):
-        name = name[1:].partition("]")[0]
-    if name == "localhost":
+    def _own(self, host: str) -> bool:
+        """Tell whether a `Host` names this machine, or is an address, which no page elsewhere can rebind."""
+        name = host.rpartition(":")[0] if host.count(":") == 1 else host
+        if name.startswith("["):
+            name = name[1:].partition("]")[0]
+        if name.lower() in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
         return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
