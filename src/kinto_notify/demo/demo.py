@@ -163,9 +163,10 @@ async def _watch(servers: Sequence[Server]) -> None:
     """Raise `Unavailable` when a server ends by itself."""
     while True:
         for server in servers:
-            # `once` stops the daemon itself, and then nothing is left of its process.
-            if server.process is not None and server.ended():
-                raise Unavailable(f"{server.name} ended by itself (exit code {server.process.returncode})")
+            # `once` stops the daemon itself: its process is no longer the server's then.
+            process = server.process
+            if process is not None and process.poll() is not None:
+                raise Unavailable(f"{server.name} ended by itself (exit code {process.returncode})")
         await asyncio.sleep(_WATCH_EVERY)
 
 

@@ -125,7 +125,8 @@ class Server:
 
     def ended(self) -> bool:
         """Tell whether it is not running (any more)."""
-        return self.process is None or self.process.poll() is not None
+        process = self.process
+        return process is None or process.poll() is not None
 
     def signal(self, number: int) -> None:
         """Send it a signal (tests stop and kill it)."""
@@ -134,24 +135,25 @@ class Server:
 
     def stop(self, timeout: float = 10.0) -> None:
         """End it: SIGTERM, then SIGKILL. Does nothing if it has ended."""
-        if self.process is None:
+        # Ours from here on: who watches for servers that end by themselves must not see this one end.
+        process, self.process = self.process, None
+        if process is None:
             return
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
             try:
-                self.process.wait(timeout)
+                process.wait(timeout)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
-        self.process = None
+                process.kill()
+        process.wait()
 
     def kill(self) -> None:
         """End it the hard way, as a crash would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def __enter__(self) -> Self:
         return self.start()
