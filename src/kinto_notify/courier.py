@@ -34,6 +34,10 @@ RETURN_DELAY_MS = 1_000
 _CACHED_BODIES = 64
 
 
+class LeaseLost(Exception):
+    """The lease ran out before the message was handed over."""
+
+
 class Courier:
     """The room that sends. `woken` is set when there are new deliveries."""
 
@@ -65,7 +69,7 @@ class Courier:
         """Start what free sessions can take; waits up to a second for work, for a session, or for the relay."""
         if self._pool.fault is not None:
             await self._until_relay_may_be_tried()
-        elif self.busy >= self._pool.capacity:
+        elif not self._pool.free:
             self._freed.clear()
             await wait_for_any((self._freed, stop), IDLE_S)
         else:
@@ -87,9 +91,12 @@ class Courier:
 
     async def start(self, limit: int | None = None) -> int:
         """Lease up to `limit` deliveries (no more than there are free sessions) and start their attempts."""
-        room = self._pool.capacity - self.busy
+        room = min(self._pool.free, self._pool.capacity - self.busy)
+        room = room if limit is None else min(room, limit)
+        if room <= 0:
+            return 0
         since = time.monotonic()
-        leased = await self._deliveries.lease(room if limit is None else min(room, limit))
+        leased = await self._deliveries.lease(room)
         self._ledger.hold(leased.deliveries, since)
         try:
             bodies = await self._fetch(leased.deliveries)
@@ -102,6 +109,8 @@ class Courier:
             task = asyncio.create_task(self._attempt(delivery, bodies.get(delivery.body), age, since))
             self._attempts.add(task)
             task.add_done_callback(self._ended)
+        # Let the attempts take their sessions, so that the pool knows what is left for the next lease.
+        await asyncio.sleep(0)
         return len(leased.deliveries)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -120,36 +129,43 @@ class Courier:
         return found
 
     async def _attempt(self, delivery: Delivery, body: bytes | None, age: int, since: float) -> None:
-        """Make one attempt and settle it; a cancel (the drain has ended) leaves the delivery ambiguous."""
+        """Make one attempt and settle it."""
         if body is None:
             reason = "its body is not in Redis any more"
             self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reason))
             return
-        if not self._ledger.ours(delivery):
-            # The lease ran out before we came to it: it is due again, perhaps elsewhere.
-            self._ledger.drop(delivery)
-            return
         envelope = Envelope(delivery.sender, delivery.recipient, delivery.headers + body, delivery.smtputf8)
+        handed_over = False
+
+        def just_before_the_body() -> None:
+            nonlocal handed_over
+            if not self._ledger.ours(delivery):
+                raise LeaseLost
+            handed_over = True
+
         try:
-            outcome = await self._pool.send(envelope)
+            outcome = await self._pool.send(envelope, just_before_the_body)
+        except LeaseLost:
+            # Nothing was sent: it is due again, perhaps elsewhere.
+            self._ledger.drop(delivery)
+            self._telemetry.lease_lost([delivery.id])
         except RelayFault as fault:
             self._telemetry.relay_down(str(fault))
             self._telemetry.returned(delivery, str(fault))
             self._ledger.settle(returned(delivery, str(fault), age, self._policy))
         except asyncio.CancelledError:
-            # Where it was we do not know: the smarthost may have it.
-            self._ledger.settle(
-                Settlement(delivery.id, delivery.fence, Fate.DEFERRED, AMBIGUOUS_DELAY_MS, "drain ended while sending")
-            )
+            self._ledger.settle(cut_off(delivery, handed_over))
             raise
         else:
-            age += int((time.monotonic() - since) * 1000)
-            self._telemetry.relay_back()
-            self._telemetry.attempt(delivery, outcome, age)
-            settlement = settle(delivery, outcome, age, self._policy, random.random())  # noqa: S311 - jitter
-            if settlement.fate is Fate.REFUSED and not isinstance(outcome, Refused):
-                self._telemetry.gave_up(delivery, age)
-            self._ledger.settle(settlement)
+            self._conclude(delivery, outcome, age + int((time.monotonic() - since) * 1000))
+
+    def _conclude(self, delivery: Delivery, outcome: Outcome, age: int) -> None:
+        self._telemetry.relay_back()
+        self._telemetry.attempt(delivery, outcome, age)
+        settlement = settle(delivery, outcome, age, self._policy, random.random())  # noqa: S311 - jitter
+        if settlement.fate is Fate.REFUSED and not isinstance(outcome, Refused):
+            self._telemetry.gave_up(delivery, age)
+        self._ledger.settle(settlement)
 
     async def drain(self, timeout_s: float) -> bool:
         """Let what is in hand finish, at most so long, then cut it off; tell whether all finished."""
@@ -189,3 +205,11 @@ def returned(delivery: Delivery, reason: str, age: int, policy: RetryPolicy) -> 
         told = f"given up after {age // 1000} s; the relay: {reason}"
         return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, told)
     return Settlement(delivery.id, delivery.fence, Fate.RETURNED, RETURN_DELAY_MS, reason)
+
+
+def cut_off(delivery: Delivery, handed_over: bool) -> Settlement:
+    """Decide about a delivery whose attempt the end of the drain cut off: it is ambiguous once the body went out."""
+    if handed_over:
+        told = "the drain ended before the reply to the dot"
+        return Settlement(delivery.id, delivery.fence, Fate.DEFERRED, AMBIGUOUS_DELAY_MS, told)
+    return Settlement(delivery.id, delivery.fence, Fate.RETURNED)

@@ -212,8 +212,8 @@ class Telemetry:
             self._relay_up.set(1)
 
     def lease_lost(self, deliveries: list[str]) -> None:
-        """Another daemon holds deliveries that we were still sending: a second copy is possible."""
-        self._log.warning("lease lost while sending", deliveries=deliveries[:20])
+        """Deliveries were no longer ours while we worked on them: what was not handed over yet is not sent."""
+        self._log.warning("lease lost", deliveries=deliveries[:20])
 
     # Gauges that housekeeping refreshes.
 
