@@ -66,7 +66,8 @@ def new_id(now_ms: int | None = None) -> str:
         number = _last_id
     high = number >> 62
     value = (high >> 12) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | number & ((1 << 62) - 1)
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def id_time(event_id: str) -> int | None:
@@ -101,14 +102,24 @@ def clean(value: Any, depth: int = MAX_DEPTH) -> Any:
     return clean(str(value))
 
 
+# Made once: `json.dumps` makes an encoder for each call with arguments of its own, which costs more than a small event.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def dumps(value: Any) -> str:
-    """Encode as compact JSON that is always valid UTF-8. Fast where nothing needs `clean`."""
+    """Encode as compact JSON that is always valid UTF-8."""
+    return encode(value).decode()
+
+
+def encode(value: Any) -> bytes:
+    """Encode as compact JSON in UTF-8. Fast where nothing needs `clean`."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # A lone surrogate stops the second step.
+        text = _encode(value).encode()
     except (TypeError, ValueError, RecursionError):
-        return json.dumps(clean(value), ensure_ascii=False, separators=(",", ":"))
+        return _encode(clean(value)).encode()
     # `ensure_ascii=False` writes NUL as an escape, so a search for the escape finds it (and, rarely, a harmless
     # backslash before "u0000", which `clean` leaves as it is).
-    if "\\u0000" in text or _UNCLEAN.search(text) or text.count("[") + text.count("{") > MAX_DEPTH:
-        text = json.dumps(clean(value), ensure_ascii=False, separators=(",", ":"))
+    if b"\\u0000" in text or text.count(b"[") + text.count(b"{") > MAX_DEPTH:
+        return _encode(clean(value)).encode()
     return text

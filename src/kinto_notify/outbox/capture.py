@@ -122,13 +122,13 @@ def encode_change(item: Mapping[str, Any], container: str, pointers: Sequence[Se
     for name, state in (("old", old), ("new", new)):
         if state is not None:
             body[name] = redacted(state, pointers) if pointers else state
-    encoded = wire.dumps(body).encode()
+    encoded = wire.encode(body)
     cut = False
     for name in ("old", "new"):
         if len(encoded) > MAX_CHANGE_BYTES and name in body:
             body[name] = {"id": object_id}
             body["truncated"] = cut = True
-            encoded = wire.dumps(body).encode()
+            encoded = wire.encode(body)
     return Change(object_id, body["uri"], encoded, _modified(new), _modified(old), cut)
 
 

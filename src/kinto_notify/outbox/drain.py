@@ -29,19 +29,33 @@ class Drain:
         # Kinto's storage is Kinto's: what only it could decide is published, marked.
         self._adoption = Adoption(self._directory, StorageView(None))
         self._retention = settings.retention
+        #: Up to which row each living file is settled, so that its published rows are not read over and over.
+        self._settled: dict[Path, int] = {}
 
     def turn(self) -> int:
         """Publish all that waits now; return how many entries that were."""
         published = self._adoption.turn(lambda source: pump(source, self._stream))
         if self._all:
-            published += sum(self._live(path) for path in self._directory.live())
+            living = self._directory.live()
+            self._settled = {path: self._settled[path] for path in living if path in self._settled}
+            published += sum(self._live(path) for path in living)
         self._directory.purge(self._retention)
         return published
 
     def depth(self) -> Depth:
         """Tell about how much waits, and since when."""
-        depths = [depth for path in self._directory.live() if (depth := _depth(path)).rows]
+        depths = [depth for path in self._directory.live() if (depth := self._depth(path)).rows]
         return Depth(sum(depth.rows for depth in depths), max((depth.age for depth in depths), default=0.0))
+
+    def _depth(self, path: Path) -> Depth:
+        try:
+            spool = Spool(path, create=False, settled=self._settled.get(path, 0))
+        except sqlite3.Error:
+            return Depth()
+        try:
+            return spool.depth()
+        finally:
+            spool.close()
 
     def close(self) -> None:
         """Drop the connection."""
@@ -50,7 +64,7 @@ class Drain:
     def _live(self, path: Path) -> int:
         """Publish what waits in the file of a living process, which writes to it meanwhile."""
         try:
-            spool = Spool(path, create=False)
+            spool = Spool(path, create=False, settled=self._settled.get(path, 0))
         except sqlite3.Error:
             # Its process has just ended, or is just setting it up: its turn comes again.
             return 0
@@ -58,20 +72,10 @@ class Drain:
             published = 0
             while batch := pump(Orphan(spool), self._stream):
                 published += batch
+            self._settled[path] = spool.settled_to
             return published
         except sqlite3.Error as error:
             logger.error("kinto-notify: spool %s: %s", path.name, error)  # noqa: TRY400 - the line says it all
             return 0
         finally:
             spool.close()
-
-
-def _depth(path: Path) -> Depth:
-    try:
-        spool = Spool(path, create=False)
-    except sqlite3.Error:
-        return Depth()
-    try:
-        return spool.depth()
-    finally:
-        spool.close()

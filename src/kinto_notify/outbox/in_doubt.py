@@ -36,7 +36,7 @@ def marked(body: bytes) -> bytes:
     """Return the entry with `data.maybe = true`."""
     event = json.loads(body)
     event["data"]["maybe"] = True
-    return wire.dumps(event).encode()
+    return wire.encode(event)
 
 
 def verdict(asked: int, held: int | None) -> bool | None:

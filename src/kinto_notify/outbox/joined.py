@@ -80,7 +80,8 @@ class Joined:
             kept = self._kept if self._kept is not None else [None] * len(self._captured)
             made = [e for captured, left in zip(self._captured, kept, strict=True) for e in entries(captured, left)]
             if made:
-                self._receipt = self._outbox.prepare(made, _probe(self._captured))
+                probe = _probe(self._captured) if self._storage.outlives_process() else ""
+                self._receipt = self._outbox.prepare(made, probe)
         except Exception:
             logger.critical("kinto-notify lost %d event(s) in the vote", len(self._captured), exc_info=True)
 

@@ -6,10 +6,15 @@ part of it was rolled back, and its `Origin`. Nothing here raises in a Kinto or 
 
 from typing import Any
 
+import transaction
+from transaction.interfaces import NoTransaction
+
 from kinto_notify import wire
 from kinto_notify.outbox.capture import Origin
 
 _MAX_AGENT = 500
+_MAX_ROOTS = 32
+_PLACE = ("wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME")
 
 
 def root_of(request: Any) -> Any:
@@ -22,17 +27,11 @@ def root_of(request: Any) -> Any:
 def manager_of(request: Any) -> Any:
     """Return the transaction manager of an outermost request."""
     manager = getattr(request, "tm", None)
-    if manager is not None:
-        return manager
-    import transaction
-
-    return transaction.manager
+    return manager if manager is not None else transaction.manager
 
 
 def current(manager: Any) -> Any:
     """Return the manager's transaction; None where an explicit manager has none."""
-    from transaction.interfaces import NoTransaction
-
     try:
         return manager.get()
     except NoTransaction:
@@ -45,23 +44,33 @@ def remember_begin(request: Any) -> None:
         request.kinto_notify_began = current(manager_of(request))
 
 
-def partly_rolled_back(request: Any, transaction: Any) -> bool:
+def partly_rolled_back(request: Any, joined: Any) -> bool:
     """Tell whether a sub-request rolled back what was written before it: the transaction is another one then."""
-    return getattr(request, "kinto_notify_began", None) is not transaction
+    return getattr(request, "kinto_notify_began", None) is not joined
 
 
 def origin_of(request: Any) -> Origin:
     """Describe the HTTP request, always the same: all events of a batch tell one id."""
     known: Origin | None = request.__dict__.get("kinto_notify_origin")
     if known is None:
-        agent = (request.headers.get("User-Agent") or "")[:_MAX_AGENT]
+        agent = str(request.environ.get("HTTP_USER_AGENT", ""))[:_MAX_AGENT]
         known = Origin(wire.new_id(), _root_url(request), str(request.client_addr or ""), agent)
         request.__dict__["kinto_notify_origin"] = known
     return known
 
 
 def _root_url(request: Any) -> str:
-    try:
-        return str(request.route_url("hello"))
-    except KeyError:
-        return f"{request.application_url}/"
+    """Return the root URL as this client sees it; building it costs as much as encoding the event, so it is kept."""
+    known: dict[tuple[str, ...], str] = request.registry.__dict__.setdefault("kinto_notify_roots", {})
+    key = tuple([str(request.environ.get(name, "")) for name in _PLACE])
+    url = known.get(key)
+    if url is None:
+        try:
+            url = str(request.route_url("hello"))
+        except KeyError:
+            url = f"{request.application_url}/"
+        if len(known) >= _MAX_ROOTS:
+            # The Host header is the client's.
+            known.clear()
+        known[key] = url
+    return url

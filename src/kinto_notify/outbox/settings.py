@@ -105,7 +105,7 @@ class _Reader:
             retention=self.parsed("retention", parse_duration, 86_400_000) // 1000,
             events=self.parsed("events", _dotted_names, ()),
             exclude=NEVER_PUBLISHED | frozenset(self.parsed("exclude_resources", _words, ())),
-            redact=self.parsed("redact", _pointers, ()),
+            redact=self.parsed("redact", _pointers, tuple[Pointer, ...]()),
         )
         self._unknown()
         if self.problems:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured, Change
 
-#: `,"total":50000,"part":12,"parts":34,"truncated":true` and the brackets fit in this.
-_NUMBERS = 200
+#: Room for `{"specversion":"1.0","id":"…",` and `,"total":50000,"part":12,"parts":34,"truncated":true,"changes":[]}}`.
+_NUMBERS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,22 @@ def entries(captured: Captured, changes: Sequence[Change] | None = None) -> list
     kept = captured.changes if changes is None else changes
     if not kept:
         return []
-    data = wire.dumps(captured.data).encode()[1:-1]
-    envelope = wire.dumps(captured.envelope).encode()[1:-1]
-    room = wire.MAX_ENTRY_BYTES - len(data) - len(envelope) - _NUMBERS - len(wire.DATA_SCHEMA) - 200
-    parts = list(_parts(kept, room))
+    constant = {"datacontenttype": "application/json", "dataschema": wire.DATA_SCHEMA}
+    # All but the id in front and what differs between the parts behind.
+    shared = wire.encode({**captured.envelope, **constant, "data": captured.data})[1:-2]
+    parts = list(_parts(kept, wire.MAX_ENTRY_BYTES - len(shared) - _NUMBERS))
     result = []
     for number, part in enumerate(parts, 1):
+        event_id = wire.new_id()
+        head = f'{{"specversion":"{wire.SPEC_VERSION}","id":"{event_id}",'
         numbers = f',"total":{len(kept)}'
         if len(parts) > 1:
             numbers += f',"part":{number},"parts":{len(parts)}'
         if any(change.cut for change in part):
             numbers += ',"truncated":true'
-        event_id = wire.new_id()
-        head = f'{{"specversion":"{wire.SPEC_VERSION}","id":"{event_id}",'.encode()
-        middle = f',"datacontenttype":"application/json","dataschema":"{wire.DATA_SCHEMA}","data":{{'.encode()
         listed = b",".join([change.json for change in part])
-        body = b"".join((head, envelope, middle, data, numbers.encode(), b',"changes":[', listed, b"]}}"))
-        result.append(Entry(event_id, body))
+        pieces = (head.encode(), shared, numbers.encode(), b',"changes":[', listed, b"]}}")
+        result.append(Entry(event_id, b"".join(pieces)))
     return result
 
 

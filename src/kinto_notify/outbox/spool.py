@@ -15,9 +15,8 @@ from pathlib import Path
 
 from kinto_notify.outbox.split import Entry
 
-# The states of a row are 2 prepared, 3 committed, 4 published. They stand as numbers in the statements, and
-# `state < 4` beside them, because SQLite uses a partial index only where its condition stands word for word. All take
-# one byte on disk, so that a change of state overwrites one page in place and never the body.
+# The states of a row are 2 prepared, 3 committed, 4 published. All take one byte on disk, so that a change of state
+# overwrites one page in place and never the body. There is no index: it would double what each write costs.
 #: Nobody else writes to a live file but our own checkpoints; longer waits would be the request's.
 BUSY_SECONDS = 0.25
 #: The relay thread checkpoints (fsync) so that no request has to; where it is gone, one does at 64 MB.
@@ -29,7 +28,6 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
     seq INTEGER PRIMARY KEY, state INTEGER NOT NULL, at INTEGER NOT NULL,
     id TEXT NOT NULL, body BLOB NOT NULL, probe TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS waiting ON entry (state, seq) WHERE state < 4;
 PRAGMA user_version = 1;
 """
 
@@ -66,8 +64,10 @@ def now_ms() -> int:
 class Spool:
     """One spool file. Made on first use, after any fork: a connection must not cross one."""
 
-    def __init__(self, path: Path, *, durable: bool = False, create: bool = True) -> None:
+    def __init__(self, path: Path, *, durable: bool = False, create: bool = True, settled: int = 0) -> None:
         self.path = path
+        #: Every row up to this one is published or gone: looking for others starts behind it.
+        self.settled_to = settled
         self.lock = threading.Lock()
         #: Set by a commit, cleared by the relay: an idle relay need not ask the file.
         self.news = True
@@ -90,20 +90,28 @@ class Spool:
         self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._db.execute(f"PRAGMA wal_autocheckpoint = {_AUTO_CHECKPOINT_PAGES}").fetchone()
         self._db.executescript(_SCHEMA)
+        # Counted here, since SQLite would use the numbers of deleted rows again, which are settled.
+        self._last = self._max()
+
+    def _max(self) -> int:
+        return int(self._db.execute("SELECT ifnull(max(seq), 0) FROM entry").fetchone()[0])
 
     # --- the writers' side -------------------------------------------------------------------------------------
 
     def prepare(self, entries: Sequence[Entry], probe: str = "") -> Ticket:
         """Write entries whose transaction is about to commit; `probe` tells how to ask storage if we die now."""
-        rows = [(now_ms(), entry.id, entry.body, probe) for entry in entries]
-        sql = "INSERT INTO entry (state, at, id, body, probe) VALUES (2, ?, ?, ?, ?)"
+        at = now_ms()
+        sql = "INSERT INTO entry (seq, state, at, id, body, probe) VALUES (?, 2, ?, ?, ?, ?)"
         with self.lock:
+            first = self._last + 1
+            rows = [(seq, at, entry.id, entry.body, probe) for seq, entry in enumerate(entries, first)]
             if len(rows) == 1:
-                last = self._db.execute(sql, rows[0]).lastrowid or 0
-                return Ticket(last, last)
-            with self._transaction():
-                seqs = [self._db.execute(sql, row).lastrowid or 0 for row in rows]
-            return Ticket(seqs[0], seqs[-1])
+                self._db.execute(sql, rows[0])
+            else:
+                with self._transaction():
+                    self._db.executemany(sql, rows)
+            self._last += len(rows)
+        return Ticket(first, self._last)
 
     def commit(self, ticket: Ticket) -> None:
         """Say that the transaction of a ticket has committed."""
@@ -131,19 +139,24 @@ class Spool:
         """
         found: list[Waiting] = []
         with self.lock:
-            barrier = self._db.execute(
-                "SELECT min(seq) FROM entry WHERE state = 2 AND state < 4 AND at > ?", (now_ms() - HOLD_BACK_MS,)
-            ).fetchone()[0]
+            # Before the search: what another process adds during it is not settled.
+            last = self._max()
             cursor = self._db.execute(
-                "SELECT seq, id, body FROM entry WHERE state = 3 AND state < 4 AND seq < ? ORDER BY seq LIMIT ?",
-                (barrier if barrier is not None else 1 << 62, rows),
+                "SELECT seq, state, at, id, body FROM entry WHERE seq > ? AND state < 4 ORDER BY seq LIMIT ?",
+                (self.settled_to, rows),
             )
-            for seq, event_id, body in cursor:
-                found.append(Waiting(seq, Entry(event_id, body)))
-                size -= len(body)
-                if size <= 0:
+            first = None
+            for seq, state, at, event_id, body in cursor:
+                first = first or seq
+                if state == 2 and at > now_ms() - HOLD_BACK_MS:
                     break
+                if state == 3:
+                    found.append(Waiting(seq, Entry(event_id, body)))
+                    size -= len(body)
+                    if size <= 0:
+                        break
             cursor.close()
+            self.settled_to = max(self.settled_to, first - 1 if first else last)
         return found
 
     def published(self, seqs: Sequence[int]) -> None:
@@ -157,9 +170,7 @@ class Spool:
     def in_doubt(self) -> list[tuple[int, str, str]]:
         """Return `(seq, event id, probe)` of the rows left prepared; only for the file of a dead process."""
         with self.lock:
-            return self._db.execute(
-                "SELECT seq, id, probe FROM entry WHERE state = 2 AND state < 4 ORDER BY seq"
-            ).fetchall()
+            return self._db.execute("SELECT seq, id, probe FROM entry WHERE state = 2 ORDER BY seq").fetchall()
 
     def body(self, seq: int) -> bytes:
         """Return one row's entry."""
@@ -174,17 +185,14 @@ class Spool:
 
     def depth(self) -> Depth:
         """Tell about how much waits: rows settled out of order in between are counted too."""
-        # Two ends of the index: counting a million rows would hold the writers up.
         with self.lock:
             first = self._db.execute(
-                "SELECT seq, at FROM entry WHERE state = 3 AND state < 4 ORDER BY seq LIMIT 1"
+                "SELECT seq, at FROM entry WHERE seq > ? AND state = 3 ORDER BY seq LIMIT 1", (self.settled_to,)
             ).fetchone()
-            last = self._db.execute(
-                "SELECT seq FROM entry WHERE state = 3 AND state < 4 ORDER BY seq DESC LIMIT 1"
-            ).fetchone()
+            last = self._max()
         if first is None:
             return Depth()
-        return Depth(last[0] - first[0] + 1, max(0.0, (now_ms() - first[1]) / 1000))
+        return Depth(last - first[0] + 1, max(0.0, (now_ms() - first[1]) / 1000))
 
     def purge(self, retention: int) -> int:
         """Drop some of the oldest rows that were published more than `retention` seconds ago; return how many."""

@@ -95,7 +95,7 @@ def connect(url: str) -> Any:
 
 
 def _sentinel(url: str, options: dict[str, Any]) -> Any:
-    from redis.sentinel import Sentinel
+    from redis import sentinel as untyped
 
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
@@ -106,7 +106,9 @@ def _sentinel(url: str, options: dict[str, Any]) -> Any:
         name, _, port = host.rpartition(":") if ":" in host else (host, "", "")
         nodes.append((name.strip("[]"), int(port or _SENTINEL_PORT)))
     named = {"username": unquote(user), "password": unquote(password)} if login else {}
-    sentinel = Sentinel(nodes, **options)
+    # redis-py has no types for this class.
+    make: Any = untyped.Sentinel
+    sentinel = make(nodes, **options)
     return sentinel.master_for(service, db=int(database or 0), **{k: v for k, v in named.items() if v}, **options)
 
 
