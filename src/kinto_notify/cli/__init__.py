@@ -61,6 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in lines:
             print(f"kinto-notify: {line}", file=sys.stderr)
         return fault.exit_code
+    except ModuleNotFoundError as fault:
+        if (fault.name or "").startswith("kinto_notify"):
+            raise
+        # Kinto's own environment has the base install only: enough for `relay`, `unit` and `schema`.
+        print(f"kinto-notify: {fault.name} is not installed: pip install 'kinto-notify[daemon]'", file=sys.stderr)
+        return ConfigError.exit_code
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     except BrokenPipeError:

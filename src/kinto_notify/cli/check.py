@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, Unavailable, UsageError
-from kinto_notify.settings import Settings
 
 if TYPE_CHECKING:
+    from kinto_notify.settings import Settings
     from kinto_notify.smtp.pool import Pool
 
 
@@ -64,7 +64,7 @@ async def _look(looks: list[Callable[[], Awaitable[str]]]) -> int:
     return worst
 
 
-async def _redis(settings: Settings) -> str:
+async def _redis(settings: "Settings") -> str:
     from kinto_notify.store.client import Client
     from kinto_notify.store.overview import examine
 
@@ -80,7 +80,7 @@ async def _redis(settings: Settings) -> str:
     return f"Redis: {found.version}"
 
 
-def _pool(settings: Settings) -> "Pool":
+def _pool(settings: "Settings") -> "Pool":
     from kinto_notify.smtp.pool import Pool
     from kinto_notify.smtp.timeouts import Timeouts
 
@@ -89,7 +89,7 @@ def _pool(settings: Settings) -> "Pool":
     return Pool(settings.smtp_relays, sessions=1, ca=settings.smtp_ca, timeouts=timeouts)
 
 
-async def _smarthost(settings: Settings) -> str:
+async def _smarthost(settings: "Settings") -> str:
     pool = _pool(settings)
     try:
         return "\nok    ".join(f"smarthost: {line}" for line in (await pool.probe()).splitlines())
@@ -99,7 +99,7 @@ async def _smarthost(settings: Settings) -> str:
         await pool.close()
 
 
-async def _send(settings: Settings, recipient: Mailbox) -> str:
+async def _send(settings: "Settings", recipient: Mailbox) -> str:
     """Send the sample mail, past Redis and all digests."""
     from kinto_notify.cli.sample_mail import compose_sample
     from kinto_notify.delivery import Envelope, Sent

@@ -5,8 +5,6 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from kinto_notify.errors import ConfigError
-
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
@@ -17,13 +15,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Build the settings once and run; the exit code of a drained daemon is 0."""
-    try:
-        from kinto_notify.daemon import Daemon
-        from kinto_notify.dry_run import dry_run
-        from kinto_notify.settings import load_settings
-        from kinto_notify.telemetry import Telemetry, configure_logging
-    except ModuleNotFoundError as fault:
-        raise ConfigError(f"{fault.name} is not installed: pip install 'kinto-notify[daemon]'") from None
+    from kinto_notify.daemon import Daemon
+    from kinto_notify.dry_run import dry_run
+    from kinto_notify.settings import load_settings
+    from kinto_notify.telemetry import Telemetry, configure_logging
+
     settings = load_settings()
     form = settings.log_format
     if form == "auto":

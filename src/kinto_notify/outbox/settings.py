@@ -96,6 +96,7 @@ class _Reader:
         spool = self.parsed("spool", _directory, None)
         if external and spool is None:
             self.problems.append(f"{self.prefix}spool: must be set when {self.prefix}relay is external")
+        none: tuple[str, ...] = ()
         result = OutboxSettings(
             url=self._url(),
             namespace=self.parsed("namespace", wire.check_namespace, wire.DEFAULT_NAMESPACE),
@@ -104,8 +105,8 @@ class _Reader:
             durable=self.choice("durability", "normal", "full") == "full",
             retention=self.parsed("retention", parse_duration, 86_400_000) // 1000,
             events=self.parsed("events", _dotted_names, ()),
-            exclude=NEVER_PUBLISHED | frozenset(self.parsed("exclude_resources", _words, ())),
-            redact=self.parsed("redact", _pointers, tuple[Pointer, ...]()),
+            exclude=NEVER_PUBLISHED | frozenset(self.parsed("exclude_resources", _words, none)),
+            redact=self.parsed("redact", _pointers, ()),
         )
         self._unknown()
         if self.problems:

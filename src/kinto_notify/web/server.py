@@ -39,13 +39,15 @@ class WebServer:
         application = web.Application(client_max_size=_MAX_BODY, middlewares=[self._guard])
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/metrics", self._exposition)
-        self._runner = web.AppRunner(application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S)
+        self._runner = web.AppRunner(
+            application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S, shutdown_timeout=1.0
+        )
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         host, port = self._bind
         try:
-            await web.TCPSite(self._runner, host, port, shutdown_timeout=1.0).start()
+            await web.TCPSite(self._runner, host, port).start()
         except OSError as fault:
             await self._runner.cleanup()
             raise ConfigError(f"KINTO_NOTIFY_WEB_BIND: cannot listen on {host}:{port}: {fault.strerror}") from fault
