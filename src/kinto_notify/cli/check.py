@@ -5,10 +5,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, Unavailable, UsageError
 
 if TYPE_CHECKING:
+    from kinto_notify.address import Mailbox
     from kinto_notify.settings import Settings
     from kinto_notify.smtp.pool import Pool
 
@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     recipient = _recipient(arguments.send_to)
     catalogue = load_catalogue(settings)
-    compose_sample(settings, settings.sender)
-    for warning in (*settings.warnings, *catalogue.warnings):
+    doubts = compose_sample(settings, settings.sender, catalogue.subscriptions).doubts
+    for warning in (*settings.warnings, *catalogue.warnings, *doubts):
         print(f"warn  {warning}")
     print(f"ok    configuration: {len(catalogue.subscriptions)} subscriptions")
     if arguments.offline:
@@ -44,8 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     return asyncio.run(_look(looks))
 
 
-def _recipient(address: str | None) -> Mailbox | None:
+def _recipient(address: str | None) -> "Mailbox | None":
     """Read the address of `--send-to` before anything is connected to."""
+    from kinto_notify.address import parse_mailbox
+
     try:
         return None if address is None else parse_mailbox(address)
     except ValueError as fault:
@@ -99,12 +101,12 @@ async def _smarthost(settings: "Settings") -> str:
         await pool.close()
 
 
-async def _send(settings: "Settings", recipient: Mailbox) -> str:
+async def _send(settings: "Settings", recipient: "Mailbox") -> str:
     """Send the sample mail, past Redis and all digests."""
     from kinto_notify.cli.sample_mail import compose_sample
     from kinto_notify.delivery import Envelope, Sent
 
-    message = compose_sample(settings, recipient)
+    message = compose_sample(settings, recipient).message
     envelope = Envelope(settings.bounce_address.address, recipient.address, message, recipient.smtputf8)
     pool = _pool(settings)
     try:
