@@ -217,6 +217,7 @@ def test_k10_a_commit_that_could_not_be_written_is_written_later(outbox: SpoolOu
     outbox.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12: pytest has threads
 def test_k12_a_forked_child_has_its_own_file_and_leaves_the_parents_alone(outbox: SpoolOutbox, spool: Path) -> None:
     outbox.commit(outbox.prepare([entry(0)], ""))
     (parents,) = spool.glob("*.spool")

@@ -71,6 +71,7 @@ class Spool:
         self.lock = threading.Lock()
         #: Set by a commit, cleared by the relay: an idle relay need not ask the file.
         self.news = True
+        self._checkpointed = -1
         self._db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
             uri=True,
@@ -215,11 +216,15 @@ class Spool:
             return self._db.execute("SELECT 1 FROM entry WHERE state < 4 LIMIT 1").fetchone() is None
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the file, without making a writer wait."""
+        """Move the write-ahead log into the file, without making a writer wait; nothing if nothing was written."""
+        changes = self._db.total_changes
+        if changes == self._checkpointed:
+            return
         # Its own connection: the fsync must not happen under the writers' lock. PASSIVE never blocks them.
         other = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._checkpointed = changes
         finally:
             other.close()
 
