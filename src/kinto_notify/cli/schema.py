@@ -16,9 +16,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the schema."""
-    # pydantic takes its time to load, and the other commands need not wait for it.
-    from kinto_notify.event_schema import event_schema
-    from kinto_notify.subscription_table import file_schema
+    # pydantic takes its time to load, and the other commands need not wait for it. The subscriptions' schema needs the
+    # [daemon] extra, the events' does not.
+    if arguments.subscriptions:
+        from kinto_notify.subscription_table import file_schema as schema
+    else:
+        from kinto_notify.event_schema import event_schema as schema
 
-    print(json.dumps(file_schema() if arguments.subscriptions else event_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
     return 0
