@@ -5,6 +5,7 @@ No secret, no record's content, no bucket or user id in a label. Addresses are h
 
 import hashlib
 import logging
+import re
 import sys
 from typing import Literal
 
@@ -16,6 +17,8 @@ from kinto_notify.delivery import Deferred, Delivery, Outcome, Refused, Sent
 from kinto_notify.digest import FrozenDigest
 
 LogFormat = Literal["console", "json"]
+#: An address as servers repeat it: `550 5.1.1 <ann@example.org>: user unknown`.
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=@]+@[^\s<>()\[\],;:\"'=@]+")
 _ROOMS = ("intake", "digester", "courier")
 
 
@@ -174,7 +177,11 @@ class Telemetry:
 
     def attempt(self, delivery: Delivery, outcome: Outcome, age_ms: int) -> None:
         """One line for each attempt."""
-        told = {"delivery": delivery.id, "to": self.address(delivery.recipient), "reply": str(outcome.reply)}
+        told = {
+            "delivery": delivery.id,
+            "to": self.address(delivery.recipient),
+            "reply": self._masked(str(outcome.reply)),
+        }
         match outcome:
             case Sent():
                 self._deliveries.labels("sent").inc()
@@ -196,12 +203,12 @@ class Telemetry:
     def returned(self, delivery: Delivery, reason: str) -> None:
         """A delivery went back untried: the relay was at fault, not the delivery."""
         self._deliveries.labels("returned").inc()
-        self._log.debug("returned", delivery=delivery.id, reason=reason)
+        self._log.debug("returned", delivery=delivery.id, reason=self._masked(reason))
 
     def relay_down(self, reason: str) -> None:
         """The circuit to the smarthost is open."""
         if self._down.get("relay") != reason:
-            self._log.error("smarthost unavailable", reason=reason)
+            self._log.error("smarthost unavailable", reason=self._masked(reason))
         self._down["relay"] = reason
         self._relay_up.set(0)
 
@@ -233,3 +240,7 @@ class Telemetry:
         if self._open_addresses:
             return address
         return "sha256:" + hashlib.sha256(address.casefold().encode()).hexdigest()[:12]
+
+    def _masked(self, reply: str) -> str:
+        """Write what a server said the way logs may show it."""
+        return _ADDRESS.sub(lambda found: self.address(found[0]), reply)

@@ -2,8 +2,12 @@
 
 import argparse
 import sys
+from dataclasses import replace
 
+from kinto_notify import pointer
+from kinto_notify.digest import Line
 from kinto_notify.errors import BadInput
+from kinto_notify.subscription import Subscription
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         on_fallback=lambda template, reason: print(f"kinto-notify: {template}: {reason}", file=sys.stderr),
     )
     digest = sample_digest(chosen.presentation if chosen is not None else None)
+    if chosen is not None:
+        digest = replace(digest, lines=tuple(_as_filed(line, chosen) for line in digest.lines))
     recipient = next(iter(chosen.recipients if chosen is not None else ()), digest.recipients[0])
     if arguments.form == "eml":
         sys.stdout.buffer.write(composer.headers(digest, recipient) + composer.body(digest))
@@ -44,3 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
     parts = composer.parts(digest)
     print(parts.html if arguments.form == "html" else f"Subject: {parts.subject}\n\n{parts.text}")
     return 0
+
+
+def _as_filed(line: Line, subscription: Subscription) -> Line:
+    """Return what this subscription's digests hold of a change: nothing of its data, or nothing that is redacted."""
+    if subscription.presentation.content != "full":
+        return replace(line, title="", fields=(), more_fields=0)
+    hidden = subscription.redact
+    fields = tuple(one for one in line.fields if not pointer.overlaps(hidden, pointer.parse(one.pointer)))
+    # Which field the sample's titles came from is known: /title.
+    return replace(line, title="" if pointer.covers(hidden, ("title",)) else line.title, fields=fields)

@@ -48,7 +48,8 @@ async def overview(client: Client) -> Overview:
         pipe.zcard(client.key("dead"))
         stream, opened, frozen, deliveries, due, dead = cast(list[int], await pipe.execute())
         groups = await client.redis.xinfo_groups(client.stream) if stream else []
-    pending, lag = 0, 0 if not stream else None
+    # Before any daemon ran there is no group, and all is unread.
+    pending, lag = 0, cast(int | None, stream)
     for group in cast(list[dict[str, object]], groups):
         if group["name"] == GROUP.encode():
             pending = _number(group["pending"]) or 0
