@@ -103,7 +103,8 @@ def clean(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 
 # Made once: `json.dumps` makes an encoder for each call with arguments of its own, which costs more than a small event.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+# A circle ends in a RecursionError, and `clean` cuts it at its depth.
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def dumps(value: Any) -> str:
