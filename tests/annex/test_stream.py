@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from kinto_notify.demo.servers import RedisServer, find_redis_server
+from kinto_notify.demo.servers import RedisServer, find_redis_server, free_port
 from kinto_notify.outbox.split import Entry
 from kinto_notify.outbox.stream import Stream
 from support.stream import eventually
@@ -44,7 +44,11 @@ def bodies(client: "redis.Redis") -> list[bytes]:
 
 @pytest.fixture
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["redis.Redis"]:
-    with RedisServer(tmp_path, getattr(request, "param", ())) as server:
+    server = RedisServer(tmp_path, getattr(request, "param", ()))
+    while server.port > 55_000:
+        # A cluster's nodes also talk on their port + 10,000.
+        server.port = free_port()
+    with server:
         client = redis.Redis.from_url(server.url)
         yield client
         client.close()
