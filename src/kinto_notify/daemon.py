@@ -5,6 +5,7 @@ one ends at once; SIGHUP reads subscriptions and templates anew. Redis and the s
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -155,6 +156,7 @@ class Daemon:
                 self._telemetry.warning(f"Redis: {doubt}")
             self._examined = True
         await self._dead.sweep(await self._client.time())
+        await self._stream.sweep_consumers()
         self._telemetry.waiting((await overview(self._client)).numbers(), self._courier.busy)
         await wait_for(self._stop, _HOUSEKEEPING_EVERY_S)
 
@@ -170,20 +172,23 @@ class Daemon:
         self._manager.stopping()
         await asyncio.gather(*(tasks[name] for name in ("intake", "digester", "courier", "housekeeping")))
         clean = await self._courier.drain(self._settings.drain_timeout / 1000)
-        async with asyncio.timeout(_LAST_WORDS_S) as patience:
-            try:
+        await self._last_words()
+        clean = clean and not self._ledger.untold
+        self._told.set()
+        tasks["watchdog"].cancel()
+        await asyncio.gather(tasks["ledger"], tasks["watchdog"], return_exceptions=True)
+        return clean
+
+    async def _last_words(self) -> None:
+        """Tell Redis what is settled, as often as it takes within a few seconds, and leave the group."""
+        with contextlib.suppress(TimeoutError, StoreUnavailable):
+            async with asyncio.timeout(_LAST_WORDS_S):
                 while self._ledger.untold:
                     try:
                         await self._ledger.tell()
                     except StoreUnavailable:
                         await asyncio.sleep(0.2)
-            except asyncio.CancelledError:
-                clean = False
-        clean = clean and not patience.expired()
-        self._told.set()
-        tasks["watchdog"].cancel()
-        await asyncio.gather(tasks["ledger"], tasks["watchdog"], return_exceptions=True)
-        return clean
+                await self._stream.leave()
 
     # Signals.
 
@@ -243,6 +248,6 @@ class Daemon:
                 await self._courier.finish()
                 await self._ledger.tell()
                 if self._pool.fault is not None:
-                    raise RelayFault(self._pool.fault)
+                    raise RelayFault(self._telemetry.masked(self._pool.fault))
         self._telemetry.stopped(clean=True)
         return 0

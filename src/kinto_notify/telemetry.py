@@ -81,6 +81,8 @@ class Telemetry:
             self._store_up.labels(room).set(1)
         for result in ("filed", "known", "buried", "lost"):
             self._events.labels(result)
+        for result in ("composed", "buried"):
+            self._digests.labels(result)
         for outcome in ("sent", "deferred", "refused", "returned"):
             self._deliveries.labels(outcome)
 
@@ -180,7 +182,7 @@ class Telemetry:
         told = {
             "delivery": delivery.id,
             "to": self.address(delivery.recipient),
-            "reply": self._masked(str(outcome.reply)),
+            "reply": self.masked(str(outcome.reply)),
         }
         match outcome:
             case Sent():
@@ -203,12 +205,12 @@ class Telemetry:
     def returned(self, delivery: Delivery, reason: str) -> None:
         """A delivery went back untried: the relay was at fault, not the delivery."""
         self._deliveries.labels("returned").inc()
-        self._log.debug("returned", delivery=delivery.id, reason=self._masked(reason))
+        self._log.debug("returned", delivery=delivery.id, reason=self.masked(reason))
 
     def relay_down(self, reason: str) -> None:
         """The circuit to the smarthost is open."""
         if self._down.get("relay") != reason:
-            self._log.error("smarthost unavailable", reason=self._masked(reason))
+            self._log.error("smarthost unavailable", reason=self.masked(reason))
         self._down["relay"] = reason
         self._relay_up.set(0)
 
@@ -241,6 +243,6 @@ class Telemetry:
             return address
         return "sha256:" + hashlib.sha256(address.casefold().encode()).hexdigest()[:12]
 
-    def _masked(self, reply: str) -> str:
+    def masked(self, reply: str) -> str:
         """Write what a server said the way logs may show it."""
         return _ADDRESS.sub(lambda found: self.address(found[0]), reply)

@@ -5,6 +5,7 @@ not reach it through a rebound name), and limits what a client may send.
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Self
@@ -16,6 +17,7 @@ from kinto_notify.errors import ConfigError
 #: A client that sends nothing is let go after so long (slowloris).
 _IDLE_S = 5.0
 _MAX_BODY = 8 * 1024
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]@]+)(?::[0-9]*)?\Z")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -82,9 +84,8 @@ class WebServer:
 
     def _own(self, host: str) -> bool:
         """Tell whether a `Host` names this machine, or is an address, which no page elsewhere can rebind."""
-        name = host.rpartition(":")[0] if host.count(":") == 1 else host
-        if name.startswith("["):
-            name = name[1:].partition("]")[0]
+        found = _HOST.match(host)
+        name = found[1].strip("[]") if found else ""
         if name.lower() in self._names:
             return True
         try:
