@@ -10,13 +10,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from kinto_notify.catalogue import Catalogue
-from kinto_notify.errors import MalformedEntry
+from kinto_notify.errors import MalformedEntry, StoreUnavailable
 from kinto_notify.event import Event, parse_entry
 from kinto_notify.filing import file_event
 from kinto_notify.store.client import RefusedByRedis
 from kinto_notify.store.stream import HOUR_MS, Entry, Filed, FilingResult, Poison, Stream
 from kinto_notify.telemetry import Telemetry
 
+#: An entry that was handed out so often is handled alone: perhaps it is what ended the daemons that held it.
+WORN_DELIVERIES = 5
+#: One that ended so many daemons while it was handled alone is buried. Faults of Redis never count: they do not end us.
+FATAL_TIMES = 3
 #: How often we look for entries of daemons that died, and trim what everybody has read.
 CLAIM_EVERY_S = 15.0
 TRIM_EVERY_S = 5.0
@@ -52,8 +56,10 @@ class Intake:
         """Read and file one batch; return how many entries it had."""
         try:
             entries = await self._next(wait=wait)
-            if entries:
-                await self._file(entries)
+            worn = [entry for entry in entries if entry.delivered > WORN_DELIVERIES]
+            await self._file([entry for entry in entries if entry.delivered <= WORN_DELIVERIES])
+            for entry in worn:
+                await self._file_alone(entry)
             await self._trim()
         except BaseException:
             self._recovering = True
@@ -74,12 +80,27 @@ class Intake:
             self._next_claim = time.monotonic() + CLAIM_EVERY_S
         return await self._stream.read(wait=wait)
 
+    async def _file_alone(self, entry: Entry) -> None:
+        times = await self._stream.begin_alone(entry.id)
+        try:
+            if times > FATAL_TIMES:
+                poison = [Poison(entry, f"ended the daemon {FATAL_TIMES} times while it was handled alone")]
+                self._tell(await self._stream.file((), poison), poison)
+            else:
+                await self._file([entry])
+        except StoreUnavailable:
+            await self._stream.end_alone(entry.id)
+            raise
+        await self._stream.end_alone(entry.id)
+
     async def _file(self, entries: Sequence[Entry]) -> None:
         lost = [entry.id for entry in entries if not entry.fields]
         if lost:
             self._telemetry.entries_lost(lost)
             await self._stream.forget(lost)
         readable = [entry for entry in entries if entry.fields]
+        if not readable:
+            return
         filed, poison = sort(readable, self._catalogue())
         try:
             result = await self._stream.file(filed, poison)

@@ -8,7 +8,7 @@ from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.deliveries import LEASE_MS, Deliveries, Fate, Settlement
 from kinto_notify.store.digests import Addressed, Digests, Step
 from kinto_notify.store.stream import Stream
-from support.filings import entries, filed, filing
+from support.filings import entries, filed, filing, key
 
 
 @pytest.fixture
@@ -163,3 +163,25 @@ async def test_renewal_tells_which_leases_are_lost(client: Client, deliveries: D
     one, two, _ = (await deliveries.lease(3)).deliveries
     await again(client, two)
     assert await deliveries.renew({one.id: one.fence, two.id: two.fence, "gone": 1}) == [two.id, "gone"]
+
+
+@pytest.mark.usefixtures("made")
+async def test_what_is_there_drains_when_redis_is_full(client: Client, deliveries: Deliveries) -> None:
+    """R06: filing is refused (test_filing), but what drains must go on, or the memory would never be free again."""
+    stream = Stream(client, "one")
+    (entry,) = await entries(client, stream, 1)
+    await stream.file([filed(entry, filing("b", to=key("other")))], [])
+    limit = (await client.redis.config_get("maxmemory"))["maxmemory"]
+    await client.redis.config_set("maxmemory", 1)
+    try:
+        (digest,) = await Digests(client).freeze(10)
+        addressed = (Addressed("0", "u@example.org", b"To: u\r\n"),)
+        assert await Digests(client).fan_out([Step(digest, 0, 1, True, b"\r\nbody", "bounce@example.org", addressed)])
+        leased = (await deliveries.lease(10)).deliveries
+        assert len(leased) == 4
+        assert await deliveries.renew({one.id: one.fence for one in leased}) == []
+        fates = (Fate.SENT, Fate.DEFERRED, Fate.RETURNED, Fate.REFUSED)
+        assert await deliveries.settle([end(one, fate) for one, fate in zip(leased, fates, strict=True)]) == 4
+        assert await DeadLetters(client).drop([leased[3].id]) == 1
+    finally:
+        await client.redis.config_set("maxmemory", limit)

@@ -65,4 +65,5 @@ class Terminal:
 
 
 def _plain(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    # A no-break space is a space to a person, and no printable sign to Python.
+    return "".join(sign if sign.isprintable() else "?" for sign in text.replace("\xa0", " "))

@@ -5,6 +5,8 @@
 local dead, prefix, fid, fence, reason = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
+redis.call('DEL', prefix .. ':none')
 local key, id = prefix .. ':frozen:' .. fid, 'digest-' .. fid
 if redis.call('HGET', key, 'fence') ~= fence then return 0 end
 redis.call('HSET', key, 'kind', 'digest', 'reason', reason, 'when', now)

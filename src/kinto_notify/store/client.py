@@ -1,7 +1,7 @@
-"""The connection to Redis: explicit timeouts, no hidden retries, one kind of error for "not now".
+"""One namespace of one Redis: its keys, its scripts, and two kinds of error: "not now" and "never".
 
-redis-py's own defaults are not ours: it would retry a command ten times (a retried XADD runs twice) and time out a
-blocking read that is longer than its socket timeout. Our own calls are idempotent scripts, retried by the rooms.
+In: scripts and commands of the rooms next door. Out: raw answers, or `StoreUnavailable` (the same call may succeed
+later; all our scripts may be repeated) or `RefusedByRedis`.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,18 +11,11 @@ from importlib.resources import files
 from typing import cast
 
 from redis import exceptions
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from kinto_notify.errors import ConfigError, KintoNotifyError, StoreUnavailable
+from kinto_notify.store.connection import connect
 from kinto_notify.wire import check_namespace, events_key
 
-#: How long a read of the stream blocks: short, so that a drain need not cancel it (entries could be lost in flight).
-BLOCK_MS = 1_000
-#: Longer than BLOCK_MS, so that a blocked read is never taken for a dead server; a hung server is noticed after it.
-SOCKET_TIMEOUT_S = 15.0
-CONNECT_TIMEOUT_S = 5.0
 #: XAUTOCLAIM came with Redis 6.2; Valkey tells a Redis version too.
 REDIS_FLOOR = (6, 2)
 
@@ -52,6 +45,9 @@ _PASSING = (
     "BUSY",
     "NOAUTH",
     "WRONGPASS",
+    # The stream went away between two commands (FLUSHALL); its group is made again.
+    "no such key",
+    "ERR no such key",
 )
 
 
@@ -89,7 +85,7 @@ class Client:
     def __init__(self, url: str, namespace: str) -> None:
         try:
             check_namespace(namespace)
-            self.redis = _connection(url)
+            self.redis = connect(url)
         except ValueError as fault:
             raise ConfigError(f"KINTO_NOTIFY_REDIS_URL or _NAMESPACE: {fault}") from None
         self.prefix = f"{{{namespace}}}"
@@ -141,27 +137,3 @@ class Client:
     async def close(self) -> None:
         """Close all connections."""
         await self.redis.aclose()
-
-
-def _connection(url: str) -> Redis:
-    """Make redis-py's client; `ValueError`, without the URL, for what it cannot use."""
-    scheme = url.partition("://")[0]
-    if scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(f"{scheme}:// has no effect in this version; use redis://, rediss:// or unix://")
-    # A connection over a path has no keepalive to switch on.
-    tcp = {} if scheme == "unix" else {"socket_keepalive": True}
-    made: Redis = Redis.from_url(
-        url,
-        protocol=2,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=30,
-        **tcp,
-    )
-    try:
-        # Nothing is connected yet: this only shows whether the options of the URL's query are known.
-        made.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-    except TypeError:
-        raise ValueError("its query (after the '?') has an option that is not known") from None
-    return made

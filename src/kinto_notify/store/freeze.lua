@@ -5,6 +5,8 @@
 
 local due, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local growth = tonumber(ARGV[4])
+-- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
+redis.call('DEL', prefix .. ':none')
 local frozen = prefix .. ':frozen'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

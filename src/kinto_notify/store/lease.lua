@@ -6,6 +6,8 @@
 local deliveries, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
+redis.call('DEL', prefix .. ':none')
 local leased = { now }
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', now, 'LIMIT', 0, limit)) do
   local key = prefix .. ':delivery:' .. id

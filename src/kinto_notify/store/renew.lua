@@ -5,6 +5,8 @@
 local deliveries, prefix, lease = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
+redis.call('DEL', prefix .. ':none')
 local lost = {}
 for i = 3, #ARGV, 2 do
   if redis.call('HGET', prefix .. ':delivery:' .. ARGV[i], 'fence') == ARGV[i + 1] then

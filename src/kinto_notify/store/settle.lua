@@ -6,6 +6,8 @@
 local deliveries, prefix = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
+redis.call('DEL', prefix .. ':none')
 local settled = 0
 
 local function release(body)

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypedDict, cast
 
 from redis.exceptions import ResponseError
 
 from kinto_notify.digest import DigestKey, Filing
-from kinto_notify.store.client import BLOCK_MS, Argument, Client, translated
+from kinto_notify.store.client import Argument, Client, translated
+from kinto_notify.store.connection import BLOCK_MS
 from kinto_notify.wire import FIELD_EVENT, FIELD_VERSION, GROUP
 
 #: Another daemon's entries are taken over when it has not touched them for so long.
@@ -17,18 +18,28 @@ CLAIM_IDLE_MS = 60_000
 READ_BUDGET_BYTES = 4 * 1024 * 1024
 MIN_COUNT, MAX_COUNT = 10, 500
 HOUR_MS = 3_600_000
+#: A consumer that has not asked for so long is gone for good: a daemon asks every second.
+_SILENT_MS = 86_400_000
 
 Fields = dict[bytes, bytes]
 #: What XREADGROUP answers under protocol 2.
 _Told = list[tuple[bytes, list[tuple[bytes, Fields]]]]
 
 
+class _Pending(TypedDict):
+    """One row of XPENDING."""
+
+    message_id: bytes
+    times_delivered: int
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry as it was read: its stream id and its raw fields."""
+    """An entry as it was read: its stream id, its raw fields, how often it was handed out (told of pending ones)."""
 
     id: str
     fields: Fields
+    delivered: int = 1
 
     @property
     def size(self) -> int:
@@ -94,7 +105,18 @@ class Stream:
 
     async def pending(self, after: str = "0") -> list[Entry]:
         """Read our own pending entries after a stream id: what an error or a crash left half-way."""
-        return await self._read(after, self._count, None)
+        return await self._counted(await self._read(after, self._count, None))
+
+    async def _counted(self, entries: list[Entry]) -> list[Entry]:
+        """Add how often each was delivered."""
+        if not entries:
+            return entries
+        async with translated():
+            told = await self._client.redis.xpending_range(
+                self._client.stream, GROUP, entries[0].id, entries[-1].id, len(entries), self._name
+            )
+        counts = {one["message_id"].decode(): one["times_delivered"] for one in cast(list[_Pending], told)}
+        return [Entry(one.id, one.fields, counts.get(one.id, 1)) for one in entries]
 
     async def _read(self, start: str, count: int, block: int | None) -> list[Entry]:
         async with translated():
@@ -115,7 +137,33 @@ class Stream:
                 self._client.stream, GROUP, self._name, CLAIM_IDLE_MS, self._cursor, count=self._count
             )
         self._cursor = told[0].decode()
-        return [Entry(key.decode(), fields or {}) for key, fields in told[1] if key is not None]
+        return await self._counted([Entry(key.decode(), fields or {}) for key, fields in told[1] if key is not None])
+
+    async def begin_alone(self, entry: str) -> int:
+        """Note that an entry is about to be handled alone; return for the how-manieth time."""
+        async with translated():
+            return int(await self._client.redis.hincrby(self._client.key("alone"), entry, 1))
+
+    async def end_alone(self, entry: str) -> None:
+        """Note that it was handled, whatever became of it."""
+        async with translated():
+            await self._client.redis.hdel(self._client.key("alone"), entry)
+
+    async def leave(self) -> None:
+        """Remove this consumer from the group if nothing of it is pending: names must not pile up in Redis."""
+        await self._client.run("leave", self._client.stream, [GROUP, self._name])
+
+    async def sweep_consumers(self) -> int:
+        """Remove consumers that have been silent for a day and have nothing pending; return how many."""
+        async with translated():
+            told = await self._client.redis.xinfo_consumers(self._client.stream, GROUP)
+        removed = 0
+        for one in told:
+            name = one["name"].decode()
+            if name != self._name and one["idle"] > _SILENT_MS and not one["pending"]:
+                await self._client.run("leave", self._client.stream, [GROUP, name])
+                removed += 1
+        return removed
 
     async def position(self) -> str:
         """Return the id of the last entry that any daemon has read, `0-0` before the first; touches nothing."""

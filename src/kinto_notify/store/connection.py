@@ -1,0 +1,75 @@
+"""How we connect: explicit timeouts, no hidden retries; one server, or the primary that a Sentinel names.
+
+redis-py's own defaults are not ours: it would retry a command ten times (a retried XADD runs twice) and time out a
+blocking read that is longer than its socket timeout.
+"""
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+#: How long a read of the stream blocks: short, so that a drain need not cancel it (entries could be lost in flight).
+BLOCK_MS = 1_000
+#: Longer than BLOCK_MS, so that a blocked read is never taken for a dead server; a hung server is noticed after it.
+SOCKET_TIMEOUT_S = 15.0
+CONNECT_TIMEOUT_S = 5.0
+_SENTINEL_PORT = 26379
+
+
+def connect(url: str) -> Redis:
+    """Make redis-py's client; nothing is connected yet. `ValueError`, without the URL, for what it cannot use."""
+    scheme = url.partition("://")[0]
+    if scheme == "redis+sentinel":
+        return _primary(url)
+    if scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"{scheme}:// has no effect in this version; use redis://, rediss:// or unix://")
+    made: Redis = Redis.from_url(url, **_options(tcp=scheme != "unix"))
+    try:
+        # This only shows whether the options of the URL's query are known.
+        made.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except TypeError:
+        raise ValueError("its query (after the '?') has an option that is not known") from None
+    return made
+
+
+def _primary(url: str) -> Redis:
+    """Read `redis+sentinel://[user:password@]host:port,host:port/service/db`."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = (unquote(part) for part in login.partition(":"))
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service or not hosts:
+        raise ValueError("redis+sentinel:// is written redis+sentinel://host:port,host:port/service/0")
+    if database and not database.isdigit():
+        raise ValueError("redis+sentinel:// ends with the number of the database: /service/0")
+    named = {name: value for name, value in (("username", user), ("password", password)) if value}
+    # redis-py has no types for this class.
+    make: Any = Sentinel
+    sentinel = make([_node(host) for host in hosts.split(",")], **_options(tcp=True))
+    primary: Redis = sentinel.master_for(service, db=int(database or 0), **named, **_options(tcp=True))
+    return primary
+
+
+def _node(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or port.endswith("]"):
+        return text.strip("[]"), _SENTINEL_PORT
+    if not port.isdigit():
+        raise ValueError("redis+sentinel:// has a port that is no number")
+    return host.strip("[]"), int(port)
+
+
+def _options(*, tcp: bool) -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 30,
+        # A connection over a path has no keepalive to switch on.
+        **({"socket_keepalive": True} if tcp else {}),
+    }

@@ -1,0 +1,139 @@
+"""The stream: whose entries are whose, what is trimmed, and which consumers stay."""
+
+import pytest
+
+from kinto_notify.address import Mailbox
+from kinto_notify.catalogue import Catalogue
+from kinto_notify.errors import ConfigError, StoreUnavailable
+from kinto_notify.intake import FATAL_TIMES, WORN_DELIVERIES, Intake
+from kinto_notify.store.client import Client
+from kinto_notify.store.dead import DeadLetters
+from kinto_notify.store.stream import Stream
+from kinto_notify.subscription import Presentation, Subscription
+from kinto_notify.telemetry import Telemetry
+from support.events import change, event, fields
+from support.filings import entries, filed, filing
+
+
+@pytest.fixture
+async def stream(client: Client) -> Stream:
+    made = Stream(client, "one")
+    await made.ensure_group()
+    return made
+
+
+@pytest.fixture
+def intake(stream: Stream) -> Intake:
+    subscription = Subscription(Presentation("file", "all"), (Mailbox("", "anna@example.org"),), "{}")
+    catalogue = Catalogue((subscription,), (), frozenset())
+    return Intake(stream, lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+
+
+async def test_unfiled_entries_are_read_again_and_counted(client: Client, stream: Stream) -> None:
+    """R15: after every error our own pending entries come first."""
+    (one,) = await entries(client, stream, 1)
+    assert [entry.id for entry in await stream.pending()] == [one.id]
+    (again,) = await stream.pending()
+    assert again.delivered > one.delivered
+    await stream.file([filed(again, filing())], [])
+    assert await stream.pending() == []
+
+
+async def test_an_entry_that_ends_daemons_is_buried_and_the_others_are_filed(
+    client: Client, stream: Stream, intake: Intake
+) -> None:
+    """D17: what a process does not survive cannot be told from its content, only from what happened."""
+    await client.redis.xadd(client.stream, fields(event(change("fatal"))))
+    (worn,) = await stream.read()
+    for _ in range(WORN_DELIVERIES + 1):
+        await stream.pending()
+    for _ in range(FATAL_TIMES):
+        # A daemon noted that it begins, and died.
+        await stream.begin_alone(worn.id)
+    await client.redis.xadd(client.stream, fields(event(change("good"))))
+    while await intake.work(wait=False):
+        pass
+    (letter,) = [one async for one in DeadLetters(client).newest(10)]
+    assert letter.id == f"entry-{worn.id}"
+    assert "ended the daemon" in letter.reason
+    assert await client.hash("totals") == {"batches": b"2", "events": b"1", "changes": b"1", "known": b"0"}
+    assert await client.hash("alone") == {}
+
+
+async def test_a_worn_entry_that_does_no_harm_is_filed(client: Client, stream: Stream, intake: Intake) -> None:
+    """Faults of Redis made it worn, not its content."""
+    await client.redis.xadd(client.stream, fields(event(change("good"))))
+    await stream.read()
+    for _ in range(WORN_DELIVERIES + 3):
+        await stream.pending()
+    while await intake.work(wait=False):
+        pass
+    assert await DeadLetters(client).count() == 0
+    assert (await client.hash("totals"))["events"] == b"1"
+    assert await client.hash("alone") == {}
+
+
+async def test_a_consumer_leaves_only_with_nothing_pending(client: Client, stream: Stream) -> None:
+    (one,) = await entries(client, stream, 1)
+    await stream.leave()
+    assert [entry.id for entry in await stream.pending()] == [one.id]
+    await stream.file([filed(one, filing())], [])
+    await stream.leave()
+    assert await client.redis.xinfo_consumers(client.stream, "kinto-notify") == []
+
+
+async def test_entries_trimmed_while_pending_are_named(client: Client, stream: Stream) -> None:
+    """R18: somebody else trimmed them; they come back without content, and are let go."""
+    one, two = await entries(client, stream, 2)
+    await client.redis.xdel(client.stream, one.id)
+    found = await stream.pending()
+    assert [(entry.id, bool(entry.fields)) for entry in found] == [(one.id, False), (two.id, True)]
+    await stream.forget([one.id])
+    assert [entry.id for entry in await stream.pending()] == [two.id]
+
+
+async def test_trimming_keeps_what_is_not_filed(client: Client, stream: Stream) -> None:
+    one, two, three = await entries(client, stream, 3)
+    await stream.file([filed(one, filing()), filed(three, filing())], [])
+    await stream.trim(keep=0)
+    assert [key.decode() for key, _ in await client.redis.xrange(client.stream)] == [two.id, three.id]
+    await stream.file([filed(two, filing())], [])
+    await stream.trim(keep=0)
+    assert await client.redis.xlen(client.stream) == 0
+
+
+async def test_a_dead_group_cannot_keep_the_stream_for_ever(client: Client, stream: Stream) -> None:
+    """STREAM_KEEP is how long another group may be behind; what we have not read ourselves stays longer."""
+    one, two = await entries(client, stream, 2)
+    await client.redis.xgroup_create(client.stream, "dead", id="0")
+    await stream.file([filed(one, filing())], [])
+    await stream.trim(keep=3_600_000)
+    assert await client.redis.xlen(client.stream) == 2
+    while await client.time() <= two.added:
+        pass
+    await stream.trim(keep=0)
+    assert [key.decode() for key, _ in await client.redis.xrange(client.stream)] == [two.id]
+
+
+async def test_a_stream_that_went_away_is_no_bug(client: Client, stream: Stream) -> None:
+    """R04: FLUSHALL between two commands."""
+    await client.redis.delete(client.stream)
+    for command in (stream.read(wait=False), stream.trim(1), stream.sweep_consumers()):
+        with pytest.raises(StoreUnavailable):
+            await command
+
+
+async def test_a_sentinel_url_asks_the_sentinels(client: Client) -> None:
+    """R09: nobody there is an outage, not a crash."""
+    lost = Client("redis+sentinel://user:pass@127.0.0.1:1,127.0.0.1:2/primary/0", "t")
+    with pytest.raises(StoreUnavailable, match="primary"):
+        await lost.time()
+    await lost.close()
+
+
+def test_urls_that_are_not_to_be_had() -> None:
+    with pytest.raises(ConfigError, match="has no effect in this version"):
+        Client("redis+cluster://127.0.0.1:1", "t")
+    for url in ("redis+sentinel://127.0.0.1:1", "redis+sentinel://h:x/primary", "redis+sentinel://h:1/primary/zero"):
+        with pytest.raises(ConfigError, match=r"redis\+sentinel://"):
+            Client(url, "t")
