@@ -134,7 +134,7 @@ class Listener:
 
     def _without_transaction(self, captured: Captured) -> None:
         """What is written outside any transaction is committed already."""
-        self._outbox.commit(self._outbox.prepare(entries(captured), ""))
+        self._outbox.commit(self._outbox.prepare(entries(captured), "", final=True))
 
     def _children(self, event: Any) -> dict[str, int]:
         payload = getattr(event, "payload", None) or {}

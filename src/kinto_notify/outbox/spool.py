@@ -99,19 +99,24 @@ class Spool:
 
     # --- the writers' side -------------------------------------------------------------------------------------
 
-    def prepare(self, entries: Sequence[Entry], probe: str = "") -> Ticket:
-        """Write entries whose transaction is about to commit; `probe` tells how to ask storage if we die now."""
+    def prepare(self, entries: Sequence[Entry], probe: str = "", *, final: bool = False) -> Ticket:
+        """Write entries whose transaction is about to commit; `probe` tells how to ask storage if we die now.
+
+        `final`: nothing can stop the commit any more, they may go out at once.
+        """
         at = now_ms()
-        sql = "INSERT INTO entry (seq, state, at, id, body, probe) VALUES (?, 2, ?, ?, ?, ?)"
+        sql = "INSERT INTO entry (seq, state, at, id, body, probe) VALUES (?, ?, ?, ?, ?, ?)"
         with self.lock:
             first = self._last + 1
-            rows = [(seq, at, entry.id, entry.body, probe) for seq, entry in enumerate(entries, first)]
+            state = 3 if final else 2
+            rows = [(seq, state, at, entry.id, entry.body, probe) for seq, entry in enumerate(entries, first)]
             if len(rows) == 1:
                 self._db.execute(sql, rows[0])
             else:
                 with self._transaction():
                     self._db.executemany(sql, rows)
             self._last += len(rows)
+        self.news = self.news or final
         return Ticket(first, self._last)
 
     def commit(self, ticket: Ticket) -> None:

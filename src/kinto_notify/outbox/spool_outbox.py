@@ -41,6 +41,7 @@ class Receipt:
     entries: tuple[Entry, ...]
     spool: Spool | None = None
     ticket: Ticket | None = None
+    final: bool = False
 
 
 class _Process:
@@ -68,7 +69,7 @@ class SpoolOutbox:
 
     # --- the transaction's side --------------------------------------------------------------------------------
 
-    def prepare(self, entries: Sequence[Entry], probe: str) -> Receipt:
+    def prepare(self, entries: Sequence[Entry], probe: str, *, final: bool = False) -> Receipt:
         """Write entries down; in memory only, where the disk fails."""
         kept = tuple(entries)
         here = self._here()
@@ -76,7 +77,7 @@ class SpoolOutbox:
             spool = None
             try:
                 spool = self._spool(here)
-                return Receipt(kept, spool, spool.prepare(kept, probe))
+                return Receipt(kept, spool, spool.prepare(kept, probe, final=final), final)
             except FAULTS as error:
                 self._failed("keep an event", error)
                 if spool is None or not self._replaced(here, spool, error):
@@ -88,6 +89,8 @@ class SpoolOutbox:
         here = self._here()
         if receipt.spool is None or receipt.ticket is None:
             self._hold(here, receipt.entries)
+            return
+        if receipt.final:
             return
         try:
             receipt.spool.commit(receipt.ticket)
@@ -123,7 +126,7 @@ class SpoolOutbox:
         while here.held:
             try:
                 spool = self._spool(here)
-                spool.commit(spool.prepare((here.held[0],)))
+                spool.prepare((here.held[0],), final=True)
             except FAULTS:
                 return
             self._release(here)
