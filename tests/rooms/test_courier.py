@@ -1,0 +1,71 @@
+"""What an outcome means for a delivery: a pure decision, for any age."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinto_notify.courier import RETURN_DELAY_MS, returned, settle
+from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Delivery, Refused, Reply, RetryPolicy, Sent, retry_delay
+from kinto_notify.store.deliveries import Fate
+
+DELIVERY = Delivery("d1", 7, 3, "kinto@example.org", "ann@example.org", b"", "b", 0, "file#a")
+POLICY = RetryPolicy(60_000, 3_600_000, 86_400_000)
+ages = st.integers(0, 10 * POLICY.give_up_after)
+jitters = st.floats(0, 1, exclude_max=True)
+
+
+@settings(deadline=None)
+@given(ages, jitters)
+def test_sent_is_sent_however_old(age: int, jitter: float) -> None:
+    made = settle(DELIVERY, Sent(Reply(250, "queued", "dot")), age, POLICY, jitter)
+    assert (made.id, made.fence, made.fate, made.delay) == ("d1", 7, Fate.SENT, 0)
+    assert made.reply == "250 queued (at dot)"
+
+
+@settings(deadline=None)
+@given(ages, jitters)
+def test_refused_is_buried_with_what_was_said(age: int, jitter: float) -> None:
+    made = settle(DELIVERY, Refused(Reply(550, "5.1.1 nobody", "RCPT")), age, POLICY, jitter)
+    assert (made.fate, made.reply) == (Fate.REFUSED, "550 5.1.1 nobody (at RCPT)")
+
+
+@settings(deadline=None)
+@given(st.integers(0, POLICY.give_up_after - 1), jitters)
+def test_deferred_waits_as_its_age_says(age: int, jitter: float) -> None:
+    made = settle(DELIVERY, Deferred(Reply(450, "later", "RCPT")), age, POLICY, jitter)
+    assert (made.fate, made.fence) == (Fate.DEFERRED, 7)
+    assert made.delay == retry_delay(POLICY, age, jitter)
+
+
+@settings(deadline=None)
+@given(st.integers(0, POLICY.give_up_after - 1), jitters, st.integers(0, 10_000_000))
+def test_deferred_never_comes_before_the_outcome_allows(age: int, jitter: float, not_before: int) -> None:
+    outcome = Deferred(Reply(0, "", "dot"), not_before, ambiguous=True)
+    assert settle(DELIVERY, outcome, age, POLICY, jitter).delay >= not_before
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_d2_a_lost_reply_to_the_dot_rests_ten_minutes(jitter: float) -> None:
+    """RFC 1047: it may have been taken; RFC 5321 4.5.3.2.6 allows the answer ten minutes."""
+    outcome = Deferred(Reply(0, "no answer in time", "dot"), AMBIGUOUS_DELAY_MS, ambiguous=True)
+    assert settle(DELIVERY, outcome, 0, POLICY, jitter).delay == 600_000
+
+
+@settings(deadline=None)
+@given(st.integers(POLICY.give_up_after, 10 * POLICY.give_up_after), jitters)
+def test_a_deferred_one_that_is_too_old_is_buried_and_says_why(age: int, jitter: float) -> None:
+    made = settle(DELIVERY, Deferred(Reply(450, "later", "RCPT")), age, POLICY, jitter)
+    assert made.fate is Fate.REFUSED
+    assert made.reply == f"given up after {age // 1000} s; last reply: 450 later (at RCPT)"
+
+
+@settings(deadline=None)
+@given(ages)
+def test_s03_the_relays_own_fault_costs_no_attempt(age: int) -> None:
+    made = returned(DELIVERY, "relay:25 at login: 535 no", age, POLICY)
+    assert (made.id, made.fence) == ("d1", 7)
+    if age < POLICY.give_up_after:
+        assert (made.fate, made.delay) == (Fate.RETURNED, RETURN_DELAY_MS)
+    else:
+        assert made.fate is Fate.REFUSED
+        assert made.reply == f"given up after {age // 1000} s; the relay: relay:25 at login: 535 no"

@@ -1,0 +1,93 @@
+"""When a delivery is tried again, and how the interval between two mails grows: properties for any age and rule."""
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kinto_notify.delivery import RetryPolicy, retry_delay, too_old
+from kinto_notify.digest import DigestRules, next_interval
+
+DAY = 86_400_000
+ages = st.integers(0, 30 * DAY)
+jitters = st.floats(0, 1, exclude_max=True)
+policies = st.tuples(st.integers(1_000, DAY), st.integers(1_000, DAY), st.integers(1_000, 30 * DAY)).map(
+    lambda times: RetryPolicy(min(times[:2]), max(times[:2]), times[2])
+)
+
+
+@settings(deadline=None)
+@given(policies, ages, jitters)
+def test_a_delay_keeps_to_the_policy_but_for_its_jitter(policy: RetryPolicy, age: int, jitter: float) -> None:
+    delay = retry_delay(policy, age, jitter)
+    assert int(policy.least * 0.8) <= delay <= policy.most * 1.2
+    assert delay > 0
+
+
+@settings(deadline=None)
+@given(policies, ages, ages, jitters)
+def test_an_older_delivery_never_comes_sooner(policy: RetryPolicy, one: int, other: int, jitter: float) -> None:
+    young, old = sorted((one, other))
+    assert retry_delay(policy, young, jitter) <= retry_delay(policy, old, jitter)
+
+
+@settings(deadline=None)
+@given(policies, ages, jitters, jitters)
+def test_jitter_spreads_those_of_one_age(policy: RetryPolicy, age: int, one: float, other: float) -> None:
+    assume(one < other)
+    assert retry_delay(policy, age, one) <= retry_delay(policy, age, other)
+    middle = retry_delay(policy, age, 0.5)
+    assert abs(retry_delay(policy, age, 0.0) - middle * 0.8) <= 2
+    assert retry_delay(policy, age, 0.999) > middle * 1.19 - 2
+
+
+def test_the_delays_of_one_delivery_that_is_never_taken() -> None:
+    """The defaults: a minute at first, an hour at last, given up after three days."""
+    policy, age, delays = RetryPolicy(), 0, []
+    while not too_old(policy, age):
+        delays.append(retry_delay(policy, age, 0.5))
+        age += delays[-1]
+    assert delays[0] == 60_000
+    assert delays[-1] == 3_600_000
+    assert delays == sorted(delays)
+    assert 70 < len(delays) < 100
+    assert 3 * DAY <= age <= 3 * DAY + 3_600_000
+
+
+@settings(deadline=None)
+@given(policies, ages)
+def test_too_old_from_the_very_millisecond(policy: RetryPolicy, age: int) -> None:
+    assert too_old(policy, age) == (age >= policy.give_up_after)
+
+
+rules = st.builds(DigestRules, interval=st.integers(0, DAY), max_wait=st.integers(0, DAY))
+
+
+@settings(deadline=None)
+@given(rules, st.none() | st.integers(0, 2 * DAY), st.booleans())
+def test_an_interval_is_never_below_the_rule_nor_far_above_its_bound(
+    rule: DigestRules, previous: int | None, kept_coming: bool
+) -> None:
+    found = next_interval(rule, previous, kept_coming)
+    assert rule.interval <= found <= max(rule.interval, rule.max_wait)
+
+
+@settings(deadline=None)
+@given(rules, st.integers(0, 2 * DAY))
+def test_a_calm_starts_anew(rule: DigestRules, previous: int) -> None:
+    assert next_interval(rule, previous, kept_coming=False) == rule.interval
+    assert next_interval(rule, None, kept_coming=True) == rule.interval
+
+
+@settings(deadline=None)
+@given(st.integers(1_000, DAY), st.integers(1_000, DAY))
+def test_a_flood_grows_it_to_its_bound_and_no_further(interval: int, max_wait: int) -> None:
+    rule = DigestRules(interval=interval, max_wait=max_wait)
+    found = [interval]
+    for _ in range(40):
+        found.append(next_interval(rule, found[-1], kept_coming=True))
+    assert found == sorted(found)
+    assert found[-1] == max(interval, max_wait)
+
+
+def test_immediate_stays_immediate() -> None:
+    rule = DigestRules(wait=0, interval=0)
+    assert next_interval(rule, 0, kept_coming=True) == 0
