@@ -185,6 +185,12 @@ def test_every_key_of_a_subscription_is_explained() -> None:
     assert 'collapse = "net"' in digest
 
 
+def test_every_target_of_make_is_in_contributing() -> None:
+    real = set(re.findall(r"^([a-z]+):.*## ", page("Makefile"), re.MULTILINE))
+    told = {name for cells in rows(page("CONTRIBUTING.md")) for name in ticked(cells[0])}
+    assert told == {f"make {name}" for name in real}
+
+
 def test_every_page_that_is_linked_is_there() -> None:
     for path in PAGES:
         text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
