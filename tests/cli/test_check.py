@@ -102,7 +102,6 @@ def test_redis_behind_a_path(tmp_path: Path, smtp: SmtpServerThread) -> None:
     ("url", "told"),
     [
         ("redis://localhost/0?sockettimeout=1", "has an option that is not known"),
-        ("redis+sentinel://localhost:1/main/0", "redis+sentinel:// has no effect in this version"),
         ("redis+cluster://localhost:1", "redis+cluster:// has no effect in this version"),
     ],
 )
@@ -116,12 +115,17 @@ def test_a_redis_url_that_cannot_be_used(nowhere: Desk, url: str, told: str) -> 
     assert told in done.stderr
 
 
+def test_r09_no_sentinel_answers(nowhere: Desk) -> None:
+    done = nowhere("check", redis_url="redis+sentinel://kinto:hunter2@127.0.0.1:1/main/0")
+    assert done.returncode == 69
+    assert "FAIL  Redis: No master found for 'main'\n" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_send_to_delivers_one_good_mail(desk: Desk, smtp: SmtpServerThread) -> None:
     done = desk("check", "--send-to", "Ann <ann@example.net>", bounce_address="bounces@example.org")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == "ok    sample mail to ann@example.net: 250 2.0.0 queued (at DOT)".replace(
-        "DOT", "dot"
-    )
+    assert done.stdout.splitlines()[-1] == "ok    sample mail to ann@example.net: 250 2.0.0 queued (at dot)"
     (mail,) = smtp.mails
     assert (mail.sender, mail.recipients) == ("bounces@example.org", ("ann@example.net",))
     assert lint(mail.data) == []

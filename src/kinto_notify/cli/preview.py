@@ -3,11 +3,14 @@
 import argparse
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kinto_notify import pointer
-from kinto_notify.digest import Line
 from kinto_notify.errors import BadInput
-from kinto_notify.subscription import Subscription
+
+if TYPE_CHECKING:
+    from kinto_notify.digest import Line
+    from kinto_notify.subscription import Subscription
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_filed(line: Line, subscription: Subscription) -> Line:
+def _as_filed(line: "Line", subscription: "Subscription") -> "Line":
     """Return what this subscription's digests hold of a change: nothing of its data, or nothing that is redacted."""
     if subscription.presentation.content != "full":
         return replace(line, title="", fields=(), more_fields=0)

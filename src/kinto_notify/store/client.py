@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import cast
 
 from redis import exceptions
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from kinto_notify.errors import ConfigError, KintoNotifyError, StoreUnavailable
 from kinto_notify.store.connection import connect
@@ -75,6 +76,9 @@ def _passing(text: str) -> bool:
 
 def _plain(fault: BaseException) -> str:
     told = " ".join(str(fault).split())[:300]
+    if isinstance(fault, MasterNotFoundError):
+        # What follows is the inside of redis-py's client.
+        told = told.partition(" : <")[0]
     word = "out of memory: " if isinstance(fault, exceptions.OutOfMemoryError) else ""
     return word + told if told else type(fault).__name__
 
