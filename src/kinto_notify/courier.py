@@ -131,6 +131,7 @@ class Courier:
     async def _attempt(self, delivery: Delivery, body: bytes | None, age: int, since: float) -> None:
         """Make one attempt and settle it."""
         if body is None:
+            self._telemetry.body_gone(delivery)
             reason = "its body is not in Redis any more"
             self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reason))
             return

@@ -155,7 +155,7 @@ class Telemetry:
     def entries_lost(self, entries: list[str]) -> None:
         """Entries were trimmed from the stream before we read them (not by us)."""
         self._events.labels("lost").inc(len(entries))
-        self._log.error("entries lost from the stream, replay them from Kinto's outbox", entries=entries[:20])
+        self._log.error("entries lost from the stream", entries=entries[:20])
 
     # Digests.
 
@@ -197,6 +197,11 @@ class Telemetry:
             case Refused():
                 self._deliveries.labels("refused").inc()
                 self._log.error("refused", **told)
+
+    def body_gone(self, delivery: Delivery) -> None:
+        """The shared body of a delivery is not in Redis any more (somebody removed it): a dead letter."""
+        self._deliveries.labels("refused").inc()
+        self._log.error("body gone", delivery=delivery.id, to=self.address(delivery.recipient))
 
     def gave_up(self, delivery: Delivery, age_ms: int) -> None:
         """A delivery became too old and is buried."""

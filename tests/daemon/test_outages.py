@@ -24,8 +24,8 @@ def machine(machine: dict[str, str]) -> dict[str, str]:
     return machine
 
 
-#: How long a server is away: longer than the rooms' first pauses, so that they meet the outage.
-AWAY_S = 4.0
+#: How long a server is away, in seconds: longer than any pause of the rooms, so that they meet the outage.
+AWAY_S = 10.0
 
 
 class Writer:
