@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -73,7 +74,7 @@ def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("KINTO_")}
 
 
-class Server:
+class Server(ABC):
     """A child process that is ready when `ready()` says so."""
 
     name = "server"
@@ -84,17 +85,17 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = directory / f"{self.name}.log"
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
         """Return the argument list that starts it."""
-        raise NotImplementedError  # pragma: no cover - abstract
 
     def environment(self) -> Mapping[str, str]:
         """Return what is added to our environment."""
         return {}
 
+    @abstractmethod
     def ready(self) -> bool:
         """Tell whether it serves now."""
-        raise NotImplementedError  # pragma: no cover - abstract
 
     def start(self, timeout: float = 30.0) -> Self:
         """Start it and wait until it serves; `Unavailable` with the end of its log if it does not."""
