@@ -5,7 +5,7 @@ import pytest
 from kinto_notify.digest import FrozenDigest
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
-from kinto_notify.store.deliveries import Deliveries
+from kinto_notify.store.deliveries import Deliveries, Fate, Settlement
 from kinto_notify.store.digests import Addressed, Digests, Step
 from kinto_notify.store.stream import Stream
 from support.filings import entries, filed, filing, key
@@ -99,5 +99,35 @@ async def test_a_digest_that_cannot_be_composed_is_buried_and_can_be_retried(cli
 async def test_a_digest_of_nobody_leaves_nothing_behind(client: Client, stream: Stream) -> None:
     digest = await frozen(client, stream, "a")
     assert await Digests(client).fan_out([step(digest, 0, 0, last=True)]) == 0
+    assert not await client.redis.keys(client.key("body*"))
+    assert not await client.redis.keys(client.key("frozen*"))
+
+
+async def test_the_body_outlives_the_deliveries_of_the_first_step(client: Client, stream: Stream) -> None:
+    """A crash between two steps, and all of the first step is sent before the second: the others get the same mail."""
+    digests, deliveries = Digests(client), Deliveries(client)
+    digest = await frozen(client, stream, "a")
+    await digests.fan_out([step(digest, 0, 2, last=False)])
+    leased = (await deliveries.lease(10)).deliveries
+    await deliveries.settle([Settlement(one.id, one.fence, Fate.SENT) for one in leased])
+    await client.redis.zadd(client.key("frozen"), {digest.id: 0})
+    (again,) = await digests.freeze(10)
+    # A resumed digest is not composed anew.
+    await digests.fan_out([step(again, 2, 3, last=True, body=b"")])
+    assert await deliveries.bodies([digest.id]) == {digest.id: b"body"}
+    (last,) = (await deliveries.lease(10)).deliveries
+    await deliveries.settle([Settlement(last.id, last.fence, Fate.SENT)])
+    assert not await client.redis.keys(client.key("body*"))
+
+
+async def test_a_digest_buried_half_way_keeps_its_body_until_it_is_dropped(client: Client, stream: Stream) -> None:
+    digests, deliveries, dead = Digests(client), Deliveries(client), DeadLetters(client)
+    digest = await frozen(client, stream, "a")
+    await digests.fan_out([step(digest, 0, 2, last=False)])
+    await digests.bury(digest, "cannot be composed: KeyError")
+    leased = (await deliveries.lease(10)).deliveries
+    await deliveries.settle([Settlement(one.id, one.fence, Fate.SENT) for one in leased])
+    assert await client.redis.keys(client.key("body*"))
+    assert await dead.drop([f"digest-{digest.id}"]) == 1
     assert not await client.redis.keys(client.key("body*"))
     assert not await client.redis.keys(client.key("frozen*"))

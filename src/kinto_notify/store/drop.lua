@@ -17,12 +17,16 @@ end
 local dropped = 0
 for _, id in ipairs(ids) do
   local key = prefix .. ':dead:' .. id
-  local told = redis.call('HMGET', key, 'kind', 'body')
-  if told[1] == 'delivery' and told[2] then
-    local body = prefix .. ':body:' .. told[2]
-    if redis.call('HINCRBY', body, 'refs', -1) <= 0 then redis.call('DEL', body) end
-  elseif told[1] == 'digest' then
-    redis.call('DEL', prefix .. ':frozen-lines:' .. string.sub(id, 8))
+  local told = redis.call('HMGET', key, 'kind', 'body', 'holds')
+  local body = told[1] == 'delivery' and told[2]
+  if told[1] == 'digest' then
+    local fid = string.sub(id, 8)
+    redis.call('DEL', prefix .. ':frozen-lines:' .. fid)
+    -- One that was buried between two steps of its fan-out holds the body.
+    body = told[3] and fid
+  end
+  if body and redis.call('HINCRBY', prefix .. ':body:' .. body, 'refs', -1) <= 0 then
+    redis.call('DEL', prefix .. ':body:' .. body)
   end
   redis.call('DEL', key)
   dropped = dropped + redis.call('ZREM', dead, id)

@@ -15,7 +15,7 @@ local made = 0
 
 for _ = 1, tonumber(take()) do
   local fid, fence, before, after, last = take(), take(), take(), take(), take() == '1'
-  local body, identity, count = take(), take(), tonumber(take())
+  local body, identity, number = take(), take(), tonumber(take())
   local frozen = prefix .. ':frozen:' .. fid
   local known = redis.call('HMGET', frozen, 'fence', 'cursor')
   local ours = known[1] == fence and known[2] == before
@@ -23,9 +23,13 @@ for _ = 1, tonumber(take()) do
   if ours then
     -- The first body stays: a daemon with other templates that resumes after a crash must not change the rest.
     redis.call('HSETNX', shared, 'bytes', body)
-    redis.call('HINCRBY', shared, 'refs', count)
+    local count = number
+    -- The digest holds the body too: all deliveries of one step may be sent before the next step is made.
+    if redis.call('HSETNX', frozen, 'holds', 1) == 1 then count = count + 1 end
+    if last then count = count - 1 end
+    if redis.call('HINCRBY', shared, 'refs', count) <= 0 then redis.call('DEL', shared) end
   end
-  for _ = 1, count do
+  for _ = 1, number do
     local id, sender, recipient, headers, smtputf8 = fid .. ':' .. take(), take(), take(), take(), take()
     if ours then
       redis.call('HSET', prefix .. ':delivery:' .. id, 'v', 1, 'sender', sender, 'recipient', recipient,
@@ -39,7 +43,6 @@ for _ = 1, tonumber(take()) do
     if last then
       redis.call('DEL', frozen, prefix .. ':frozen-lines:' .. fid)
       redis.call('ZREM', prefix .. ':frozen', fid)
-      if redis.call('HGET', shared, 'refs') == '0' then redis.call('DEL', shared) end
     else
       redis.call('HSET', frozen, 'cursor', after)
     end
