@@ -75,7 +75,7 @@ async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> in
 
 
 def _tell(entries: list[Entry], catalogue: Catalogue, composer: Composer, telemetry: Telemetry, now: int) -> None:
-    filed, poison = sort(entries, catalogue)
+    filed, poison = sort(entries, catalogue, telemetry.pattern_too_slow)
     for bad in poison:
         telemetry.poison(bad.entry.id, bad.reason)
     for digest in gather((filing for one in filed for filing in one.filings), now):

@@ -12,6 +12,7 @@ from kinto_notify.address import Mailbox
 from kinto_notify.diff import cut_middle, differences
 from kinto_notify.digest import EVERYONE, DigestKey, Filing, Line, count_key, group_key
 from kinto_notify.event import Change, Event, current, words
+from kinto_notify.pattern import PatternTimeout
 from kinto_notify.pointer import covers
 from kinto_notify.subscription import Subscription
 
@@ -34,16 +35,25 @@ def file_event(
     event: Event,
     subscriptions: Iterable[Subscription],
     allowed: Callable[[Mailbox], bool] = lambda mailbox: True,
+    too_slow: Callable[[str, str], None] = lambda identity, reason: None,
 ) -> list[Filing]:
-    """Decide where an event goes; `allowed` is the operator's policy for addresses that a record named."""
+    """Decide where an event goes; `allowed` is the operator's policy for addresses that a record named.
+
+    A subscription with a pattern that runs too long wants no further change of this event: 500 changes would cost 500
+    times the limit, and everybody else waits. `too_slow` hears of its identity and why.
+    """
     gathered: dict[DigestKey, _Gathered] = {}
     having = [(change, words(event, change)) for change in event.data.changes]
     counter = count_key(event.data.resource_name, event.data.action)
     for subscription in subscriptions:
         encoded: dict[int, str] = {}
         for index, (change, known) in enumerate(having):
-            if subscription.refuses(event, change, known) is not None:
-                continue
+            try:
+                if subscription.refuses(event, change, known) is not None:
+                    continue
+            except PatternTimeout as fault:
+                too_slow(subscription.identity, str(fault))
+                break
             group = group_key(subscription.rules.group_by, known, change.id)
             for audience, mailboxes in subscription.audiences(event, change):
                 if audience != EVERYONE and mailboxes[0] not in subscription.recipients and not allowed(mailboxes[0]):

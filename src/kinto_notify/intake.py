@@ -101,7 +101,7 @@ class Intake:
         readable = [entry for entry in entries if entry.fields]
         if not readable:
             return
-        filed, poison = sort(readable, self._catalogue())
+        filed, poison = sort(readable, self._catalogue(), self._telemetry.pattern_too_slow)
         try:
             result = await self._stream.file(filed, poison)
         except RefusedByRedis:
@@ -127,14 +127,18 @@ class Intake:
             self._next_trim = time.monotonic() + TRIM_EVERY_S
 
 
-def sort(entries: Sequence[Entry], catalogue: Catalogue) -> tuple[list[Filed], list[Poison]]:
-    """Decide for each entry where it goes, or why it can't go anywhere. Pure."""
+def sort(
+    entries: Sequence[Entry],
+    catalogue: Catalogue,
+    too_slow: Callable[[str, str], None] = lambda identity, reason: None,
+) -> tuple[list[Filed], list[Poison]]:
+    """Decide for each entry where it goes, or why it can't go anywhere. Pure, but for `too_slow` (see `file_event`)."""
     filed: list[Filed] = []
     poison: list[Poison] = []
     for entry in entries:
         try:
             event = parse_entry(entry.fields)
-            filings = file_event(event, catalogue.subscriptions, catalogue.allows)
+            filings = file_event(event, catalogue.subscriptions, catalogue.allows, too_slow)
             filed.append(Filed(entry.id, event.id, _hour(event, entry), tuple(filings)))
         except MalformedEntry as fault:
             poison.append(Poison(entry, str(fault)))

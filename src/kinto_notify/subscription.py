@@ -5,9 +5,9 @@ identity is its home and its name, its text is everything about it but the recip
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from kinto_notify import pointer
 from kinto_notify.address import Mailbox, parse_mailbox
@@ -20,6 +20,7 @@ from kinto_notify.pointer import MISSING, Pointer
 #: The home of the operator's own subscriptions.
 FILE_HOME = "file"
 Content = Literal["full", "none"]
+_T = TypeVar("_T")
 #: More addresses than this in one record's field is a mailing list in the wrong place.
 _MAX_FROM_RECORD = 100
 
@@ -90,23 +91,19 @@ class Subscription:
     def refuses(self, event: Event, change: Change, known: Mapping[str, str] | None = None) -> str | None:
         """Return None if the subscription wants this change, else the name of the first filter that does not hold.
 
-        `known` are the change's filter words where the caller has them. A pattern that runs too long does not hold.
+        `known` are the change's filter words where the caller has them. Raises `PatternTimeout`, which names the
+        filter, if one runs too long.
         """
         having = words(event, change) if known is None else known
         for word, wanted in self.filters:
-            try:
-                if not wanted.holds(having.get(word)):
-                    return word
-            except PatternTimeout as fault:
-                return f"{word} ({fault})"
+            if not _holds(word, wanted.holds, having.get(word)):
+                return word
         if self.where:
             document = current(change, event.data.action)
             for condition in self.where:
-                try:
-                    if not condition.holds(document):
-                        return f"where {pointer.text(condition.path)}"
-                except PatternTimeout as fault:
-                    return f"where {pointer.text(condition.path)} ({fault})"
+                name = f"where {pointer.text(condition.path)}"
+                if not _holds(name, condition.holds, document):
+                    return name
         if self.changed and not any(_changed(event, change, path) for path in self.changed):
             return "changed"
         return None
@@ -130,6 +127,14 @@ class Subscription:
                 ):
                     known.add(mailbox.key)
                     yield mailbox.key, (mailbox,)
+
+
+def _holds(name: str, holds: Callable[[_T], bool], value: _T) -> bool:
+    """Ask one filter; a time-out of its pattern is told with its name."""
+    try:
+        return holds(value)
+    except PatternTimeout as fault:
+        raise PatternTimeout(f"{name}: {fault}") from None
 
 
 def identity(home: str, name: str) -> str:

@@ -53,6 +53,10 @@ class Telemetry:
         self._events = Counter(
             "kinto_notify_events", "Stream entries by what became of them", ["result"], registry=self.registry
         )
+        self._slow_patterns = Counter(
+            "kinto_notify_slow_patterns", "Events a subscription missed for a pattern too slow", registry=self.registry
+        )
+        self._told_slow: set[str] = set()
         self._digests = Counter(
             "kinto_notify_digests", "Digests by what became of them", ["result"], registry=self.registry
         )
@@ -151,6 +155,14 @@ class Telemetry:
     def poison(self, entry: str, reason: str) -> None:
         """An entry became a dead letter."""
         self._log.error("entry buried", entry=entry, reason=reason)
+
+    def pattern_too_slow(self, subscription: str, reason: str) -> None:
+        """A subscription was passed over for the rest of an event, since one of its patterns ran too long."""
+        self._slow_patterns.inc()
+        if subscription not in self._told_slow:
+            # Once: the next event would say the same.
+            self._told_slow.add(subscription)
+            self._log.error("pattern too slow", subscription=subscription, reason=reason)
 
     def entries_lost(self, entries: list[str]) -> None:
         """Entries were trimmed from the stream before we read them (not by us)."""

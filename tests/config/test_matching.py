@@ -6,6 +6,7 @@ import pytest
 
 from kinto_notify.digest import Line
 from kinto_notify.filing import file_event
+from kinto_notify.pattern import PatternTimeout
 from support.subscribed import happened, subscribe, wants
 
 
@@ -55,17 +56,28 @@ def test_x04_a_pattern_that_runs_for_ever_does_not_hold_and_harms_no_other():
     negated = subscribe(name="negated", record_id="!^(a|aa)+$")
     other = subscribe(name="other")
     event = happened({"id": "a" * 40 + "!", "new": {"title": "x"}})
-    change = event.data.changes[0]
-    assert "took more than 50 ms" in hostile.refuses(event, change)
-    assert "took more than 50 ms" in negated.refuses(event, change)
-    (filing,) = file_event(event, [hostile, negated, other])
+    for slow in (hostile, negated):
+        with pytest.raises(PatternTimeout, match=r"^record_id: .* took more than 50 ms"):
+            slow.refuses(event, event.data.changes[0])
+    told = []
+    (filing,) = file_event(event, [hostile, negated, other], too_slow=lambda who, why: told.append((who, why)))
     assert filing.key.identity == other.identity
+    assert [who for who, _ in told] == [hostile.identity, negated.identity]
+
+
+def test_x04_five_hundred_changes_cost_one_timeout():
+    hostile = subscribe(name="hostile", record_id="^(a|aa)+$")
+    event = happened(*({"id": "a" * 40 + f"!{n}", "new": {}} for n in range(500)))
+    told = []
+    assert file_event(event, [hostile], too_slow=lambda who, why: told.append(why)) == []
+    assert len(told) == 1
 
 
 def test_x04_in_where_as_well():
     one = subscribe(where={"/title": "^(a|aa)+$"})
     event = happened({"id": "r", "new": {"title": "a" * 40 + "!"}})
-    assert "took more than 50 ms" in one.refuses(event, event.data.changes[0])
+    with pytest.raises(PatternTimeout, match=r"^where /title: .* took more than 50 ms"):
+        one.refuses(event, event.data.changes[0])
 
 
 @pytest.mark.parametrize(
