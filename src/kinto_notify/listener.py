@@ -93,8 +93,13 @@ class Listener:
 
     def on_request(self, event: Any) -> None:
         """Start the relay with the first request of this process; remember the transaction a request began with."""
-        self._relay.ensure_running()
-        remember_begin(event.request)
+        try:
+            self._relay.ensure_running()
+            remember_begin(event.request)
+        except Exception:
+            # No thread can be had, say: the spool keeps what is written, for the next request's or another's relay.
+            self._counters.count("relay_faults")
+            logger.exception("kinto-notify could not begin with a request")
 
     def close(self) -> None:
         """Publish what waits, for two seconds at most, and end the relay thread. The end of the process does this."""
@@ -147,7 +152,11 @@ class Listener:
                 uris.append(f"/buckets/{object_id}")
             else:
                 uris.append(f"/buckets/{payload.get('bucket_id')}/collections/{object_id}")
-        return self._storage.children(payload["resource_name"], uris)
+        try:
+            return self._storage.children(payload["resource_name"], uris)
+        except Exception:
+            logger.exception("kinto-notify could not count what goes with %r; it is notified without", event)
+            return {}
 
 
 def _joined(transaction: Any, outbox: SpoolOutbox) -> Joined | None:

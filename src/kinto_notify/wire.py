@@ -7,6 +7,7 @@ the daemon import it, and a consumer in another language needs nothing more than
 
 import json
 import os
+import random
 import re
 import threading
 import time
@@ -52,6 +53,15 @@ _id_lock = threading.Lock()
 _last_id = 0
 
 
+def _renew_lock() -> None:
+    global _id_lock
+    _id_lock = threading.Lock()
+
+
+# A thread that is not in the forked child may have held it.
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 def new_id(now_ms: int | None = None) -> str:
     """Return a UUIDv7 (RFC 9562 5.7) that sorts after every one this process made before.
 
@@ -59,9 +69,10 @@ def new_id(now_ms: int | None = None) -> str:
     """
     global _last_id
     ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    fresh = (ms & ((1 << 48) - 1)) << 74 | int.from_bytes(os.urandom(10), "big") >> 6
+    # No secret, and `random` is seeded anew in every process and fork: the kernel's would cost each write two calls.
+    fresh = (ms & ((1 << 48) - 1)) << 74 | random.getrandbits(74)
     with _id_lock:
-        # A step of 2**20 leaves the next ids unguessable and 2**42 of them to a millisecond.
+        # A step of 2**20 leaves 2**42 of them to a millisecond, and hardly two processes the same one.
         _last_id = fresh if fresh >> 74 > _last_id >> 74 else _last_id + (1 << 20) + (fresh & 0xFFFFF)
         number = _last_id
     high = number >> 62
@@ -121,6 +132,17 @@ def encode(value: Any) -> bytes:
         return _encode(clean(value)).encode()
     # `ensure_ascii=False` writes NUL as an escape, so a search for the escape finds it (and, rarely, a harmless
     # backslash before "u0000", which `clean` leaves as it is).
-    if b"\\u0000" in text or text.count(b"[") + text.count(b"{") > MAX_DEPTH:
+    if b"\\u0000" in text or (text.count(b"[") + text.count(b"{") > MAX_DEPTH and _too_deep(value)):
         return _encode(clean(value)).encode()
     return text
+
+
+def _too_deep(value: Any) -> bool:
+    """Tell whether containers are nested more than `MAX_DEPTH` levels: many brackets may as well stand side by side."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inside = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
+        level = [item for item in inside if isinstance(item, (dict, list, tuple))]
+        if not level:
+            return False
+    return True

@@ -101,6 +101,14 @@ def test_another_object_of_the_transaction_decides(
     assert left_behind(Outliving(kinto.app.registry), *probes) == []
 
 
+def test_a_plugins_resource_may_be_kept_elsewhere_than_its_uri_says(
+    kinto: webtest.TestApp, left_behind: Callable[..., list[dict[str, object]]]
+) -> None:
+    """Absent under a guessed parent proves nothing: it is published, not dropped."""
+    (published,) = left_behind(Outliving(kinto.app.registry), ("attachment", PARENT, "a", 5))
+    assert published["data"]["maybe"] is True  # type: ignore[index]
+
+
 def test_storage_that_died_with_its_process_decides_nothing(
     kinto: webtest.TestApp, left_behind: Callable[..., list[dict[str, object]]]
 ) -> None:

@@ -65,6 +65,28 @@ def test_k16_one_cut_object_does_not_cut_its_neighbours(app: webtest.TestApp, st
     assert [c["new"].get("n") for c in changes] == [1, None, 3]
 
 
+@large_body
+def test_k16_an_id_too_long_for_an_entry_is_cut_too(app: webtest.TestApp, stream: StreamReader) -> None:
+    """Kinto takes any length, and the writer chooses."""
+    app.post_json(RECORDS, {"data": {"id": "x" * 400_000}})
+    app.put_json(f"{RECORDS}/next")
+    stream.wait(4)
+    (body, _) = [fields[b"event"] for _, fields in stream.client.xrange(stream.key)][2:]
+    assert len(body) <= wire.MAX_ENTRY_BYTES
+    (change,) = json.loads(body)["data"]["changes"]
+    assert (set(change["id"]), change["truncated"]) == ({"x"}, True)
+
+
+def test_k16_many_brackets_side_by_side_are_not_deep(app: webtest.TestApp, stream: StreamReader) -> None:
+    deepest: object = "bottom"
+    for _ in range(wire.MAX_DEPTH - 3):  # below the change, its state, and the state's field
+        deepest = [deepest]
+    wide = {"wide": [{"n": [n]} for n in range(100)], "deep": deepest}
+    app.put_json(f"{RECORDS}/wide", {"data": wide})
+    new = stream.wait(3)[2]["data"]["changes"][0]["new"]
+    assert (new["wide"], new["deep"]) == (wide["wide"], deepest)
+
+
 def test_k16_json_nested_300_deep_stays_readable(app: webtest.TestApp, stream: StreamReader) -> None:
     deep: object = "bottom"
     for _ in range(150):

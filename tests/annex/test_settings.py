@@ -64,6 +64,12 @@ def test_k21_all_problems_at_once_each_with_its_name() -> None:
     [
         ({"url": ""}, "event_listeners.notify.url: is missing"),
         ({"url": "localhost:6379"}, "event_listeners.notify.url: must start with"),
+        ({"url": "redis://localhost:port/0"}, "event_listeners.notify.url: is not a Redis URL"),
+        ({"url": "redis://localhost/zero"}, "event_listeners.notify.url: is not a Redis URL"),
+        ({"url": "redis://localhost/0?retries=1"}, "event_listeners.notify.url: is not a Redis URL"),
+        ({"url": "redis+sentinel://localhost:26379"}, "event_listeners.notify.url: is not a Redis URL"),
+        ({"url": "redis+sentinel://localhost:x/s/0"}, "event_listeners.notify.url: is not a Redis URL"),
+        ({"url": "redis+cluster://localhost:x"}, "event_listeners.notify.url: is not a Redis URL"),
         ({"outbox": "postgresql"}, "event_listeners.notify.outbox: postgresql is not in this version yet"),
         ({"hooks": "true"}, "event_listeners.notify.hooks: true is not in this version yet"),
         ({"strict": "true"}, "event_listeners.notify.strict: true is not in this version yet"),
@@ -76,6 +82,39 @@ def test_k21_kinto_does_not_start(make_app: MakeApp, wrong: dict[str, str], name
     with pytest.raises(ConfigurationError) as caught:
         make_app(**{"url": URL, **wrong})
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:hush/s3cret@h:6379/0", "redis+sentinel://:hush@s3cret:x/s"])
+def test_a_password_in_the_wrong_place_of_a_url_is_not_shown(url: str) -> None:
+    """redis-py's own words would be: port could not be cast to integer value as 'hush'."""
+    with pytest.raises(ConfigError) as caught:
+        read(url=url)
+    assert "n.url: is not a Redis URL" in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://", "redis://u:p%2Fw@h:1/2", "rediss://h?ssl_cert_reqs=none", "unix:///run/redis.sock?db=3",
+        "redis+sentinel://u:p@a:1,b,[::1]:26379/blog/2", "redis+sentinel://[::1]/blog", "redis+cluster://h:1",
+    ],
+)  # fmt: skip
+def test_every_form_of_url_is_taken(url: str) -> None:
+    assert read(url=url).url == url
+
+
+@pytest.mark.parametrize("spool", ["", "~nobody-of-this-name/spool"])
+def test_a_user_without_a_home_is_told_which_setting_to_set(spool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers run under numbers that no user has."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987_654)
+    with pytest.raises(ConfigError) as caught:
+        read(url=URL, spool=spool)
+    assert "n.spool: " in str(caught.value)
+    assert "no home directory" in str(caught.value)
 
 
 def test_k21_in_a_real_kinto_process(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ and splitting is adding up lengths. `None` for what is never published. Raises n
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from kinto_notify import wire
 from kinto_notify.outbox.redact import redacted
@@ -19,16 +19,19 @@ from kinto_notify.outbox.settings import OutboxSettings
 MAX_CHANGE_BYTES = wire.MAX_ENTRY_BYTES - 32 * 1024
 #: Longer strings in the envelope come from a client's headers or ids and carry nothing more.
 MAX_TEXT = 1000
+#: Attributes of a further event; none that we know has more than three.
+_MAX_EXTRA = 16
 _TITLES = ("title", "name", "label", "display_name")
+_NOTHING: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One impacted object: its JSON, and what tells whether it is still so in storage.
 
     `after` is the `last_modified` that this change gave the object, `before` the one it had (None: none).
     """
 
+    # A tuple, since a plural delete makes one for each of its objects: a frozen dataclass costs three times as much.
     id: str
     uri: str
     json: bytes
@@ -62,26 +65,29 @@ def capture(
     event: Any, origin: Origin, settings: OutboxSettings, children: Mapping[str, int] | None = None
 ) -> Captured | None:
     """Encode an event; None if its resource is never published, or it is a read."""
-    payload = {str(key): value for key, value in (getattr(event, "payload", None) or {}).items()}
+    payload = getattr(event, "payload", None) or {}
     resource = str(payload.get("resource_name") or "")
+    if resource in settings.exclude:
+        return None
     impacted = impacted_of(event)
-    name = f"{type(event).__module__}.{type(event).__qualname__}"
+    kind = type(event)
+    name = f"{kind.__module__}.{kind.__qualname__}"
     further = name in settings.events
-    if resource in settings.exclude or not (impacted or further):
+    if not (impacted or further):
         return None
     container = container_uri(payload)
     data: dict[str, Any] = {}
     if further:
-        data = {"action": type(event).__name__, "resource_name": "event", "extra": _extra(event)}
-    # Kinto says `"user_id": null` of an anonymous writer; a word that an event does not have is left out.
-    data |= {key: _clipped(value) for key, value in payload.items() if value is not None}
-    data |= {
-        "event": name,
-        "root_url": origin.root_url,
-        "client_address": origin.client_address,
-        "user_agent": origin.user_agent,
-        "request_id": origin.request_id,
-    }
+        data = {"action": kind.__name__, "resource_name": "event", "extra": _extra(event)}
+    for key, value in payload.items():
+        # Kinto says `"user_id": null` of an anonymous writer; a word that an event does not have is left out.
+        if value is not None:
+            data[key] = _clipped(value)
+    data["event"] = name
+    data["root_url"] = origin.root_url
+    data["client_address"] = origin.client_address
+    data["user_agent"] = origin.user_agent
+    data["request_id"] = origin.request_id
     title = _title(impacted[0], settings.redact) if impacted else ""
     if title:
         data["title"] = title
@@ -91,18 +97,18 @@ def capture(
         "source": origin.root_url,
         "type": name if further else f"{wire.TYPE_PREFIX}.{resource}.{payload.get('action')}",
         "subject": _clipped(parent_uri(container)),
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": f"{datetime.now(UTC).isoformat(timespec='milliseconds')[:-6]}Z",
     }
     # An event that names no objects is one change of whatever its URI names.
-    items = impacted or ({},)
-    changes = [encode_change(item, container, settings.redact) for item in items]
+    changes = [encode_change(item, container, settings.redact) for item in impacted or ({},)]
     return Captured(envelope, data, changes, resource, storage_parent(container))
 
 
 def _extra(event: Any) -> dict[str, Any]:
     """Return the public scalar attributes of a further Pyramid event, such as a reviewer's comment."""
-    named = {key: value for key, value in vars(event).items() if not key.startswith("_")}
-    return {key: _clipped(value) for key, value in named.items() if isinstance(value, (str, int, float, bool))}
+    named = [(key, value) for key, value in vars(event).items() if not key.startswith("_")]
+    scalars = [(key, _clipped(value)) for key, value in named if isinstance(value, (str, int, float, bool))]
+    return dict(scalars[:_MAX_EXTRA])
 
 
 def impacted_of(event: Any) -> Sequence[Mapping[str, Any]]:
@@ -116,24 +122,37 @@ def impacted_of(event: Any) -> Sequence[Mapping[str, Any]]:
 def encode_change(item: Mapping[str, Any], container: str, pointers: Sequence[Sequence[str]]) -> Change:
     """Encode one impacted object; one too large is cut to its id, the old state first."""
     old, new = item.get("old"), item.get("new")
-    known = new if isinstance(new, dict) else old if isinstance(old, dict) else {}
-    object_id = str(known.get("id", ""))
-    body: dict[str, Any] = {"id": object_id, "uri": f"{container}/{object_id}".rstrip("/")}
-    for name, state in (("old", old), ("new", new)):
-        if state is not None:
-            body[name] = redacted(state, pointers) if pointers else state
-    encoded = wire.encode(body)
-    cut = False
-    for name in ("old", "new"):
-        if len(encoded) > MAX_CHANGE_BYTES and name in body:
-            body[name] = {"id": object_id}
-            body["truncated"] = cut = True
-            encoded = wire.encode(body)
-    return Change(object_id, body["uri"], encoded, _modified(new), _modified(old), cut)
+    before = old if isinstance(old, dict) else _NOTHING
+    after = new if isinstance(new, dict) else _NOTHING
+    object_id = str((after or before).get("id", ""))
+    body: dict[str, Any] = {"id": object_id, "uri": f"{container}/{object_id}" if object_id else container}
+    if old is not None:
+        body["old"] = redacted(old, pointers) if pointers else old
+    if new is not None:
+        body["new"] = redacted(new, pointers) if pointers else new
+    uri, encoded, cut = body["uri"], wire.encode(body), False
+    if len(encoded) > MAX_CHANGE_BYTES:
+        cut, encoded = True, _cut(body)
+    return Change(object_id, uri, encoded, _modified(after), _modified(before), cut)
 
 
-def _modified(state: Any) -> int | None:
-    value = state.get("last_modified") if isinstance(state, dict) else None
+def _cut(body: dict[str, Any]) -> bytes:
+    """Return the change with as much cut as it takes; an id may be what is too long, since writers choose them."""
+    encoded = b""
+    short = {name: _clipped(body[name]) for name in ("id", "uri")}
+    for smaller in ({"old": short["id"]}, {"new": short["id"]}, short):
+        for name, value in smaller.items():
+            if name in body:
+                body[name] = {"id": value} if name in ("old", "new") else value
+        body["truncated"] = True
+        encoded = wire.encode(body)
+        if len(encoded) <= MAX_CHANGE_BYTES:
+            break
+    return encoded
+
+
+def _modified(state: Mapping[str, Any]) -> int | None:
+    value = state.get("last_modified")
     return value if isinstance(value, int) else None
 
 
@@ -150,4 +169,9 @@ def _title(item: Mapping[str, Any], pointers: Sequence[Sequence[str]]) -> str:
 
 
 def _clipped(value: Any) -> Any:
-    return value[:MAX_TEXT] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    if isinstance(value, (dict, list, tuple)) and len(wire.encode(value)) > MAX_TEXT:
+        # Kinto's payloads are flat; what a further event puts there must leave room for the change.
+        return None
+    return value

@@ -98,7 +98,8 @@ class SpoolDirectory:
     def purge(self, retention: int) -> None:
         """Delete drained files whose retention is over."""
         for path in self.path.glob(f"{self.namespace}@*{DRAINED}"):
-            with contextlib.suppress(FileNotFoundError):
+            # Gone already, or another user's, whose relay will do it.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 if path.stat().st_mtime < time.time() - retention:
                     path.unlink()
 
@@ -110,4 +111,7 @@ class SpoolDirectory:
         except BlockingIOError:
             os.close(descriptor)
             return None
+        except BaseException:
+            os.close(descriptor)
+            raise
         return Claim(path, descriptor)

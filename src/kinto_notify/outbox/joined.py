@@ -26,8 +26,8 @@ _R = TypeVar("_R")
 class TwoPhaseOutbox(Protocol[_R]):
     """Where entries wait; none of the three may raise."""
 
-    def prepare(self, entries: Sequence[Entry], probe: str, *, final: bool) -> _R:
-        """Keep entries whose transaction is about to commit; `final`: nothing can stop it any more."""
+    def prepare(self, entries: Sequence[Entry], probe: str) -> _R:
+        """Keep entries whose transaction is about to commit."""
 
     def commit(self, receipt: _R) -> None:
         """Let them go out."""
@@ -81,9 +81,7 @@ class Joined:
             made = [e for captured, left in zip(self._captured, kept, strict=True) for e in entries(captured, left)]
             if made:
                 probe = _probe(self._captured) if self._storage.outlives_process() else ""
-                # Where nobody else votes (memory and Redis storage do not), our vote is the last word: one write less.
-                alone = len(getattr(transaction, "_resources", ())) == 1
-                self._receipt = self._outbox.prepare(made, probe, final=alone)
+                self._receipt = self._outbox.prepare(made, probe)
         except Exception:
             logger.critical("kinto-notify lost %d event(s) in the vote", len(self._captured), exc_info=True)
 

@@ -16,8 +16,8 @@ from kinto_notify import wire
 from kinto_notify.duration import parse_duration
 from kinto_notify.errors import ConfigError
 from kinto_notify.nearest import nearest
+from kinto_notify.outbox import redis_url
 
-URL_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 #: Account events carry password hashes.
 NEVER_PUBLISHED = frozenset({"account"})
 _KINTO_OWN = frozenset({"use", "actions", "resources"})
@@ -50,8 +50,15 @@ def read_settings(settings: Mapping[str, Any], prefix: str) -> OutboxSettings:
 def default_spool() -> Path:
     """Return the spool directory for those who set none: in the user's state directory."""
     state = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
+    home = Path(state) if os.path.isabs(state) else _expanded("~/.local/state")
     return home / "kinto-notify" / "spool"
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text!r}: this user has no home directory; give an absolute path") from None
 
 
 class _Reader:
@@ -100,7 +107,7 @@ class _Reader:
         result = OutboxSettings(
             url=self._url(),
             namespace=self.parsed("namespace", wire.check_namespace, wire.DEFAULT_NAMESPACE),
-            spool=spool or default_spool(),
+            spool=spool or self._default_spool(),
             external_relay=external,
             durable=self.choice("durability", "normal", "full") == "full",
             retention=self.parsed("retention", parse_duration, 86_400_000) // 1000,
@@ -113,13 +120,22 @@ class _Reader:
             raise ConfigError(self.problems)
         return result
 
+    def _default_spool(self) -> Path:
+        try:
+            return default_spool()
+        except ValueError as error:
+            self.problems.append(f"{self.prefix}spool: {error}")
+            return Path()
+
     def _url(self) -> str:
         url = self.text("url")
         if not url:
             self.problems.append(f"{self.prefix}url: is missing (for example redis://localhost:6379/0)")
-        elif not url.startswith(URL_SCHEMES):
-            # The value may hold a password: only what is expected is told.
-            self.problems.append(f"{self.prefix}url: must start with one of {', '.join(URL_SCHEMES)}")
+        else:
+            try:
+                redis_url.check(url)
+            except ValueError as error:
+                self.problems.append(f"{self.prefix}url: {error}")
         return url
 
     def _not_yet(self) -> None:
@@ -150,7 +166,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _directory(text: str) -> Path | None:
-    path = Path(text).expanduser()
+    path = _expanded(text)
     if not path.is_absolute():
         raise ValueError(f"{text!r} is not an absolute path")
     if path.exists() and not path.is_dir():

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured, Change
 
-#: Room for `{"specversion":"1.0","id":"…",` and `,"total":50000,"part":12,"parts":34,"truncated":true,"changes":[]}}`.
-_NUMBERS = 250
+#: What all entries begin with; the id comes next.
+_HEAD = (
+    f'{{"specversion":"{wire.SPEC_VERSION}","datacontenttype":"application/json",'
+    f'"dataschema":"{wire.DATA_SCHEMA}","id":"'
+).encode()
+#: Room for the head, the id, and `,"total":50000,"part":12,"parts":34,"truncated":true,"changes":[]}}`.
+_NUMBERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +32,20 @@ def entries(captured: Captured, changes: Sequence[Change] | None = None) -> list
     kept = captured.changes if changes is None else changes
     if not kept:
         return []
-    constant = {"datacontenttype": "application/json", "dataschema": wire.DATA_SCHEMA}
     # All but the id in front and what differs between the parts behind.
-    shared = wire.encode({**captured.envelope, **constant, "data": captured.data})[1:-2]
+    shared = wire.encode({**captured.envelope, "data": captured.data})[1:-2]
     parts = list(_parts(kept, wire.MAX_ENTRY_BYTES - len(shared) - _NUMBERS))
     result = []
     for number, part in enumerate(parts, 1):
         event_id = wire.new_id()
-        head = f'{{"specversion":"{wire.SPEC_VERSION}","id":"{event_id}",'
-        numbers = f',"total":{len(kept)}'
+        numbers = b',"total":%d' % len(kept)
         if len(parts) > 1:
-            numbers += f',"part":{number},"parts":{len(parts)}'
+            numbers += b',"part":%d,"parts":%d' % (number, len(parts))
         if any(change.cut for change in part):
-            numbers += ',"truncated":true'
+            numbers += b',"truncated":true'
         listed = b",".join([change.json for change in part])
-        pieces = (head.encode(), shared, numbers.encode(), b',"changes":[', listed, b"]}}")
-        result.append(Entry(event_id, b"".join(pieces)))
+        body = b'%b%b",%b%b,"changes":[%b]}}' % (_HEAD, event_id.encode(), shared, numbers, listed)
+        result.append(Entry(event_id, body))
     return result
 
 

@@ -12,6 +12,8 @@ from typing import Any
 _VOLATILE = (".storage.memory",)
 #: Deleting more parents than this in one request tells no counts of their children.
 _MAX_PARENTS_COUNTED = 20
+#: The resources whose parent id in storage is known to be that of their URI. A plug-in's own may differ.
+_KINTOS = frozenset({"bucket", "group", "collection", "record"})
 _IDS_PER_QUERY = 500
 
 
@@ -34,8 +36,7 @@ class StorageView:
         """Return `last_modified` by id, of tombstones too, None for what is absent; nothing if it can't be asked."""
         wanted = list(dict.fromkeys(ids))
         storage = self._storage
-        if storage is None or (resource != "bucket" and not parent):
-            # Only Kinto's own resources have a parent id that an event tells.
+        if storage is None or resource not in _KINTOS:
             return {}
         core = importlib.import_module(type(storage).__module__.partition(".")[0])
         known: dict[str, int | None] = dict.fromkeys(wanted)

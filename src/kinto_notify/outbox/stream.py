@@ -6,19 +6,13 @@ it, some of the entries may be in the stream: appending them again is safe, thei
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from kinto_notify import wire
 from kinto_notify.errors import StoreUnavailable
+from kinto_notify.outbox.redis_url import connect
 from kinto_notify.outbox.split import Entry
-
-_CONNECT_SECONDS = 2.0
-_SOCKET_SECONDS = 5.0
-_SENTINEL_PORT = 26379
 
 
 class Stream:
@@ -71,45 +65,6 @@ class Stream:
         told = client.hget(key, "retention")
         if not told or not told.isdigit() or int(told) < self._retention:
             client.hset(key, "retention", str(self._retention))
-
-
-def connect(url: str) -> Any:
-    """Open a client for any of the URL forms of the contract; nothing is sent yet."""
-    # redis-py 8 would try a lost XADD again by itself, ten times: the outbox does that, and knows when to stop.
-    options: dict[str, Any] = {
-        "socket_connect_timeout": _CONNECT_SECONDS,
-        "socket_timeout": _SOCKET_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-    }
-    if url.startswith("redis+sentinel://"):
-        return _sentinel(url, options)
-    if url.startswith("redis+cluster://"):
-        from redis.cluster import RedisCluster
-
-        return RedisCluster.from_url(url.replace("redis+cluster://", "redis://", 1), **options)
-    if url.startswith("unix://"):
-        # A socket file has no connect timeout of its own.
-        del options["socket_connect_timeout"]
-    return redis.Redis.from_url(url, **options)
-
-
-def _sentinel(url: str, options: dict[str, Any]) -> Any:
-    from redis import sentinel as untyped
-
-    parts = urlsplit(url)
-    login, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    service, _, database = parts.path.strip("/").partition("/")
-    nodes = []
-    for host in hosts.split(","):
-        name, _, port = host.rpartition(":") if ":" in host else (host, "", "")
-        nodes.append((name.strip("[]"), int(port or _SENTINEL_PORT)))
-    named = {"username": unquote(user), "password": unquote(password)} if login else {}
-    # redis-py has no types for this class.
-    make: Any = untyped.Sentinel
-    sentinel = make(nodes, **options)
-    return sentinel.master_for(service, db=int(database or 0), **{k: v for k, v in named.items() if v}, **options)
 
 
 def _reason(error: BaseException) -> str:
