@@ -70,8 +70,7 @@ class Courier:
         if self._pool.fault is not None:
             await self._until_relay_may_be_tried()
         elif not self._pool.free:
-            self._freed.clear()
-            await wait_for_any((self._freed, stop), IDLE_S)
+            await self.wait_for_one(stop)
         else:
             self.woken.clear()
             if not await self.start():
@@ -178,10 +177,10 @@ class Courier:
         await asyncio.gather(*cut, return_exceptions=True)
         return not cut
 
-    async def finish(self) -> None:
-        """Wait until all attempts under way have ended."""
-        while self._attempts:
-            await asyncio.wait(set(self._attempts))
+    async def wait_for_one(self, stop: asyncio.Event) -> None:
+        """Wait until an attempt under way ends, about a second at most."""
+        self._freed.clear()
+        await wait_for_any((self._freed, stop), IDLE_S)
 
 
 def settle(delivery: Delivery, outcome: Outcome, age: int, policy: RetryPolicy, jitter: float) -> Settlement:

@@ -16,7 +16,7 @@ from kinto_notify.catalogue import Catalogue, load_catalogue
 from kinto_notify.compose.composer import Composer
 from kinto_notify.courier import Courier
 from kinto_notify.digester import Digester
-from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable
+from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, StoreUnavailable
 from kinto_notify.intake import Intake
 from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, Pulse, patiently, wait_for, wait_for_any
@@ -51,6 +51,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._told = asyncio.Event()
         self._due = asyncio.Event()
+        self._alarm: asyncio.Handle | None = None
+        self._wakes_at = 0.0
         self._failed: BaseException | None = None
         self._examined = False
         self._catalogue: Catalogue = load_catalogue(settings)
@@ -84,8 +86,17 @@ class Daemon:
         )
 
     def _due_in(self, delay_ms: int) -> None:
-        """Wake the digester when a digest that was just filed is due."""
-        asyncio.get_running_loop().call_later(delay_ms / 1000, self._due.set)
+        """Wake the digester when a digest that was just filed is due.
+
+        One alarm for the soonest: what is due later is found by looking up each second.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        when = now + delay_ms / 1000
+        if not now < self._wakes_at <= when:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm, self._wakes_at = loop.call_at(when, self._due.set), when
 
     # Serving.
 
@@ -171,17 +182,24 @@ class Daemon:
         """Let the rooms end in order: those that take, then what is in hand, then what must be told to Redis."""
         self._manager.stopping()
         await asyncio.gather(*(tasks[name] for name in ("intake", "digester", "courier", "housekeeping")))
+        clean = await self._finish(tasks["ledger"])
+        tasks["watchdog"].cancel()
+        await asyncio.gather(tasks["watchdog"], return_exceptions=True)
+        return clean
+
+    async def _finish(self, ledger: asyncio.Task[None]) -> bool:
+        """End the attempts in hand and tell Redis of them; tell whether nothing was cut off or left untold."""
         clean = await self._courier.drain(self._settings.drain_timeout / 1000)
         await self._last_words()
         clean = clean and not self._ledger.untold
         self._told.set()
-        tasks["watchdog"].cancel()
-        await asyncio.gather(tasks["ledger"], tasks["watchdog"], return_exceptions=True)
+        self._ledger.wake()
+        await asyncio.gather(ledger, return_exceptions=True)
         return clean
 
     async def _last_words(self) -> None:
         """Tell Redis what is settled, as often as it takes within a few seconds, and leave the group."""
-        with contextlib.suppress(TimeoutError, StoreUnavailable):
+        with contextlib.suppress(TimeoutError, KintoNotifyError):
             async with asyncio.timeout(_LAST_WORDS_S):
                 while self._ledger.untold:
                     try:
@@ -232,22 +250,40 @@ class Daemon:
     # Once.
 
     async def once(self) -> int:
-        """File what waits, compose and send what is due; raise `Unavailable` if Redis or the relay is not there."""
+        """File what waits, compose and send what is due; raise `Unavailable` if Redis or the relay is not there.
+
+        A signal ends it as it ends `run`: what is in hand is finished.
+        """
         self._greet()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             stack.push_async_callback(self._pool.close)
+            self._listen_to_signals()
             found = await examine(self._client)
             if found.fatal:
                 raise ConfigError([f"Redis: {text}" for text in found.fatal])
-            while await self._intake.work(wait=False):
-                pass
-            while await self._digester.work():
-                pass
-            while await self._courier.start():
-                await self._courier.finish()
-                await self._ledger.tell()
-                if self._pool.fault is not None:
-                    raise RelayFault(self._telemetry.masked(self._pool.fault))
-        self._telemetry.stopped(clean=True)
-        return 0
+            # Other daemons may work beside it: leases are renewed, and what is sent is told at once.
+            ledger = self._room("ledger", self._ledger.work, self._told)
+            try:
+                await self._do_what_is_due()
+            finally:
+                clean = await self._finish(ledger)
+        if self._ledger.untold:
+            raise StoreUnavailable("Redis did not hear of all that was sent")
+        self._telemetry.stopped(clean)
+        return 0 if self._failed is None else 1
+
+    async def _do_what_is_due(self) -> None:
+        while not self._stop.is_set() and await self._intake.work(wait=False):
+            pass
+        while not self._stop.is_set() and await self._digester.work():
+            pass
+        await self._dead.sweep(await self._client.time())
+        while not self._stop.is_set():
+            started = 0 if self._pool.fault is not None else await self._courier.start()
+            if self._courier.busy:
+                await self._courier.wait_for_one(self._stop)
+            elif not started:
+                break
+        if self._pool.fault is not None:
+            raise RelayFault(self._telemetry.masked(self._pool.fault))

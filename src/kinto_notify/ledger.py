@@ -28,6 +28,7 @@ class Ledger:
         self._held: dict[str, tuple[int, float]] = {}
         self._settlements: list[Settlement] = []
         self._woken = asyncio.Event()
+        self._telling = asyncio.Lock()
         self._next_renewal = time.monotonic() + _RENEW_EVERY_S
 
     def hold(self, deliveries: Iterable[Delivery], since: float) -> None:
@@ -41,13 +42,18 @@ class Ledger:
         return held is not None and held[0] == delivery.fence and time.monotonic() < held[1]
 
     def drop(self, delivery: Delivery) -> None:
-        """Let a lease run out."""
-        self._held.pop(delivery.id, None)
+        """Let a lease run out; a later one of the same delivery is another matter."""
+        if self._held.get(delivery.id, (None,))[0] == delivery.fence:
+            del self._held[delivery.id]
 
     def settle(self, settlement: Settlement) -> None:
         """Take note of an end; it is told to Redis with the next batch."""
         self._held.pop(settlement.id, None)
         self._settlements.append(settlement)
+        self._woken.set()
+
+    def wake(self) -> None:
+        """End the wait of `work`."""
         self._woken.set()
 
     @property
@@ -66,14 +72,16 @@ class Ledger:
 
     async def tell(self) -> None:
         """Settle all that is noted; on `StoreUnavailable` it stays noted (settling twice does nothing)."""
-        while self._settlements:
-            batch = self._settlements[:_BATCH]
-            try:
-                await self._deliveries.settle(batch)
-            except StoreUnavailable:
-                self._woken.set()
-                raise
-            del self._settlements[: len(batch)]
+        # The drain's last words come while `work` may be telling too: neither must strike out what is not told.
+        async with self._telling:
+            while self._settlements:
+                batch = self._settlements[:_BATCH]
+                try:
+                    await self._deliveries.settle(batch)
+                except StoreUnavailable:
+                    self._woken.set()
+                    raise
+                del self._settlements[: len(batch)]
 
     async def _renew(self) -> None:
         since = time.monotonic()
