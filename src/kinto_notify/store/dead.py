@@ -8,8 +8,10 @@ from kinto_notify.store.client import Client, translated
 #: Bounds of what is kept; the oldest go first. Stated in docs/operations.md.
 MAX_DEAD = 10_000
 MAX_AGE_MS = 30 * 86_400_000
-#: How many one call removes, so that a script stays short.
+#: How many one script removes, so that it stays short, and how many scripts one sweep may take: more letters than a
+#: daemon can bury between two sweeps, and yet done within seconds.
 _SWEEP = 200
+_MOST_SCRIPTS = 100
 _PAGE = 100
 
 
@@ -83,8 +85,13 @@ class DeadLetters:
         return told
 
     async def sweep(self, now: int) -> int:
-        """Remove what is past the bounds, a few hundred at a time; return how many."""
+        """Remove what is past the bounds; return how many."""
         bounds = [max(now - MAX_AGE_MS, 1), MAX_DEAD, _SWEEP]
-        told = await self._client.run("drop", self._client.key("dead"), bounds)
-        assert isinstance(told, int)
-        return told
+        removed = 0
+        for _ in range(_MOST_SCRIPTS):
+            told = await self._client.run("drop", self._client.key("dead"), bounds)
+            assert isinstance(told, int)
+            removed += told
+            if told < _SWEEP:
+                break
+        return removed

@@ -32,6 +32,8 @@ for i = 2, #ARGV, 5 do
     end
   elseif known[1] == fence then
     settled = settled + 1
+    -- The lease is over: the same settlement, told again since its answer was lost, must do nothing.
+    redis.call('HINCRBY', key, 'fence', 1)
     if kind == 'returned' then
       redis.call('ZADD', deliveries, 'XX', now + delay, id)
       if reply ~= '' then redis.call('HSET', key, 'reply', reply) end
