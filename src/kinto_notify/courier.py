@@ -16,6 +16,7 @@ from kinto_notify.delivery import (
     Envelope,
     Outcome,
     Refused,
+    Reply,
     RetryPolicy,
     Sent,
     retry_delay,
@@ -156,6 +157,9 @@ class Courier:
         except asyncio.CancelledError:
             self._ledger.settle(cut_off(delivery, handed_over))
             raise
+        except Exception as fault:  # noqa: BLE001 - one bad delivery harms no other, and must not stay leased for ever
+            self._telemetry.attempt_failed(delivery, fault)
+            self._ledger.settle(settle(delivery, unforeseen(fault, handed_over), age, self._policy, random.random()))  # noqa: S311
         else:
             self._conclude(delivery, outcome, age + int((time.monotonic() - since) * 1000))
 
@@ -197,6 +201,12 @@ def settle(delivery: Delivery, outcome: Outcome, age: int, policy: RetryPolicy, 
                 return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reason)
             delay = max(retry_delay(policy, age, jitter), outcome.not_before)
             return Settlement(delivery.id, delivery.fence, Fate.DEFERRED, delay, reply)
+
+
+def unforeseen(fault: Exception, handed_over: bool) -> Deferred:
+    """Decide what a bug in an attempt means: it is tried again, at last buried; ambiguous once the body went out."""
+    reply = Reply(0, f"cannot be handled: {type(fault).__name__}", "sending")
+    return Deferred(reply, AMBIGUOUS_DELAY_MS if handed_over else 0, ambiguous=handed_over)
 
 
 def returned(delivery: Delivery, reason: str, age: int, policy: RetryPolicy) -> Settlement:

@@ -215,6 +215,11 @@ class Telemetry:
         self._deliveries.labels("refused").inc()
         self._log.error("body gone", delivery=delivery.id, to=self.address(delivery.recipient))
 
+    def attempt_failed(self, delivery: Delivery, fault: Exception) -> None:
+        """A bug: this attempt counts as deferred."""
+        self._deliveries.labels("deferred").inc()
+        self._log.error("attempt failed", delivery=delivery.id, exc_info=fault)
+
     def gave_up(self, delivery: Delivery, age_ms: int) -> None:
         """A delivery became too old and is buried."""
         self._log.error("gave up", delivery=delivery.id, to=self.address(delivery.recipient), age_s=age_ms // 1000)

@@ -1,12 +1,21 @@
-"""What an outcome means for a delivery: a pure decision, for any age."""
+"""What an outcome means for a delivery: a pure decision, for any age; and what a bug in an attempt means."""
+
+import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinto_notify.courier import RETURN_DELAY_MS, returned, settle
+from kinto_notify.courier import RETURN_DELAY_MS, Courier, returned, settle, unforeseen
 from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Delivery, Refused, Reply, RetryPolicy, Sent, retry_delay
-from kinto_notify.store.deliveries import Fate
+from kinto_notify.ledger import Ledger
+from kinto_notify.smarthost import parse_relays
+from kinto_notify.smtp.pool import Pool
+from kinto_notify.store.client import Client
+from kinto_notify.store.deliveries import Deliveries, Fate
+from kinto_notify.telemetry import Telemetry
+from support.smtp_server import SmtpServer
 
 DELIVERY = Delivery("d1", 7, 3, "kinto@example.org", "ann@example.org", b"", "b", 0, "file#a")
 POLICY = RetryPolicy(60_000, 3_600_000, 86_400_000)
@@ -69,3 +78,28 @@ def test_s03_the_relays_own_fault_costs_no_attempt(age: int) -> None:
     else:
         assert made.fate is Fate.REFUSED
         assert made.reply == f"given up after {age // 1000} s; the relay: relay:25 at login: 535 no"
+
+
+async def test_a_bug_in_an_attempt_is_settled_and_told(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """A delivery that nobody settles would be renewed for ever, and never sent. No address has a lone surrogate."""
+    telemetry = Telemetry()
+    ledger = Ledger(Deliveries(client), telemetry)
+    odd = replace(DELIVERY, recipient="a\udc80@example.org", smtputf8=True)
+    async with SmtpServer() as server:
+        pool = Pool(parse_relays(server.url), sessions=1)
+        courier = Courier(Deliveries(client), pool, ledger, telemetry, policy=POLICY)
+        ledger.hold([odd], time.monotonic())
+        await courier._attempt(odd, b"\r\nbody", 0, time.monotonic())
+        await pool.close()
+    assert not ledger.ours(odd)
+    assert ledger.untold == 1
+    told = capsys.readouterr().out
+    assert "attempt failed" in told
+    assert "UnicodeEncodeError" in told
+
+
+def test_d2_a_bug_after_the_body_went_out_is_ambiguous() -> None:
+    before, after = (unforeseen(ValueError("secret"), handed_over) for handed_over in (False, True))
+    assert (before.not_before, before.ambiguous) == (0, False)
+    assert (after.not_before, after.ambiguous) == (AMBIGUOUS_DELAY_MS, True)
+    assert "secret" not in str(before.reply)

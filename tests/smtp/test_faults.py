@@ -272,3 +272,11 @@ async def test_a_reply_that_comes_twice_never_sends_a_message_wrongly(server: Sm
     assert not isinstance(told, Sent)
     assert isinstance(await persist(pool, envelope()), Sent)
     assert [mail.recipients for mail in server.mails] == [("ann@example.org",)]
+
+
+async def test_s16_a_size_that_no_number_holds_is_no_limit() -> None:
+    """Python refuses to read a number of more than 4,300 digits."""
+    async with SmtpServer(extensions=("SIZE " + "9" * 5_000,)) as server:
+        pool = Pool(parse_relays(server.url), sessions=1, timeouts=QUICK)
+        assert isinstance(await pool.send(envelope()), Sent)
+        await pool.close()

@@ -26,6 +26,8 @@ MESSAGES_PER_SESSION = 100
 #: Replies 4xx and 5xx after which we take a new session; Postfix slows a session down after ten of them.
 ERRORS_PER_SESSION = 5
 
+_MAX_SIZE_DIGITS = 20
+
 # Addresses were parsed long before; this is the last lock before the wire.
 _UNSAFE = re.compile(r"[\x00-\x20<>\x7f]")
 
@@ -112,8 +114,8 @@ class Session:
             return _refusal(553, "5.6.7 the address is not ASCII, and its envelope does not ask for SMTPUTF8")
         if "8bitmime" not in offers and not envelope.message.isascii():
             return _refusal(554, "5.6.3 the message is 8-bit, and the relay takes 7-bit only")
-        # A limit of 0 is none (RFC 1870 4).
-        if limit.isdecimal() and 0 < int(limit) < size:
+        # A limit of 0 is none (RFC 1870 4), and RFC 1870 3 allows 20 digits: Python would refuse to read thousands.
+        if limit.isdecimal() and len(limit) <= _MAX_SIZE_DIGITS and 0 < int(limit) < size:
             return _refusal(552, f"5.3.4 the relay takes {limit} bytes, the message has {size}")
         return None
 
