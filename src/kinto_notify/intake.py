@@ -5,6 +5,7 @@ atomic `file` per batch. A malformed entry becomes a dead letter in the same ste
 an entry, they are raised as `StoreUnavailable` and the entries stay pending.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -45,6 +46,8 @@ class Intake:
         self._due = due
         # What an error left half-way is pending and ours: until that is done nothing new is read.
         self._recovering = True
+        # Entries that were begun alone and whose end is not noted in Redis yet, and how often they were begun.
+        self._alone: dict[str, int] = {}
         self._next_claim = 0.0
         self._next_trim = 0.0
 
@@ -81,17 +84,24 @@ class Intake:
         return await self._stream.read(wait=wait)
 
     async def _file_alone(self, entry: Entry) -> None:
-        times = await self._stream.begin_alone(entry.id)
+        # Begun once for each life of a daemon: a second try after a fault of Redis is not another daemon's end.
+        if entry.id not in self._alone:
+            self._alone[entry.id] = await self._stream.begin_alone(entry.id)
         try:
-            if times > FATAL_TIMES:
+            if self._alone[entry.id] > FATAL_TIMES:
                 poison = [Poison(entry, f"ended the daemon {FATAL_TIMES} times while it was handled alone")]
                 self._tell(await self._stream.file((), poison), poison)
             else:
                 await self._file([entry])
         except StoreUnavailable:
-            await self._stream.end_alone(entry.id)
+            with contextlib.suppress(StoreUnavailable):
+                await self._end_alone(entry)
             raise
+        await self._end_alone(entry)
+
+    async def _end_alone(self, entry: Entry) -> None:
         await self._stream.end_alone(entry.id)
+        del self._alone[entry.id]
 
     async def _file(self, entries: Sequence[Entry]) -> None:
         lost = [entry.id for entry in entries if not entry.fields]

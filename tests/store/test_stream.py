@@ -4,11 +4,12 @@ import pytest
 
 from kinto_notify.address import Mailbox
 from kinto_notify.catalogue import Catalogue
+from kinto_notify.demo.servers import RedisServer
 from kinto_notify.errors import ConfigError, StoreUnavailable
 from kinto_notify.intake import FATAL_TIMES, WORN_DELIVERIES, Intake
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
-from kinto_notify.store.stream import Stream
+from kinto_notify.store.stream import CLAIM_IDLE_MS, Stream
 from kinto_notify.subscription import Presentation, Subscription
 from kinto_notify.telemetry import Telemetry
 from support.events import change, event, fields
@@ -23,9 +24,13 @@ async def stream(client: Client) -> Stream:
 
 
 @pytest.fixture
-def intake(stream: Stream) -> Intake:
+def catalogue() -> Catalogue:
     subscription = Subscription(Presentation("file", "all"), (Mailbox("", "anna@example.org"),), "{}")
-    catalogue = Catalogue((subscription,), (), frozenset())
+    return Catalogue((subscription,), (), frozenset())
+
+
+@pytest.fixture
+def intake(stream: Stream, catalogue: Catalogue) -> Intake:
     return Intake(stream, lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
 
 
@@ -71,6 +76,53 @@ async def test_a_worn_entry_that_does_no_harm_is_filed(client: Client, stream: S
     assert await DeadLetters(client).count() == 0
     assert (await client.hash("totals"))["events"] == b"1"
     assert await client.hash("alone") == {}
+
+
+async def test_r01_faults_of_redis_never_bury_what_is_handled_alone(
+    redis_server: RedisServer, client: Client, stream: Stream, catalogue: Catalogue
+) -> None:
+    """Redis takes the begin, but neither the filing nor the end: as often as it likes."""
+    await client.redis.xadd(client.stream, fields(event(change("good"))))
+    await stream.read()
+    for _ in range(WORN_DELIVERIES + 1):
+        await stream.pending()
+    rights = ["+@all", "-evalsha", "-eval", "-hdel"]
+    await client.redis.acl_setuser("halved", enabled=True, nopass=True, keys=["*"], commands=rights)
+    halved = Client(redis_server.url.replace("redis://", "redis://halved:x@"), client.prefix.strip("{}"))
+    intake = Intake(Stream(halved, "one"), lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+    for _ in range(FATAL_TIMES + 2):
+        with pytest.raises(StoreUnavailable):
+            await intake.work(wait=False)
+    await client.redis.acl_setuser("halved", enabled=True, nopass=True, keys=["*"], commands=["+@all"])
+    assert await intake.work(wait=False) == 1
+    await halved.close()
+    assert await DeadLetters(client).count() == 0
+    assert (await client.hash("totals"))["events"] == b"1"
+    assert await client.hash("alone") == {}
+
+
+async def test_what_is_noted_of_entries_handled_alone_has_an_age(client: Client, stream: Stream) -> None:
+    await stream.begin_alone("1-1")
+    assert await client.redis.pttl(client.key("alone")) > 0
+
+
+async def test_r18_entries_of_a_dead_daemon_that_were_trimmed_are_named(
+    client: Client, stream: Stream, intake: Intake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await client.redis.xadd(client.stream, fields(event(change("trimmed"))))
+    await client.redis.xadd(client.stream, fields(event(change("there"))))
+    trimmed, there = await Stream(client, "dead").read()
+    idle = 10 * CLAIM_IDLE_MS
+    await client.redis.xclaim(client.stream, "kinto-notify", "dead", 0, [trimmed.id, there.id], idle=idle)
+    await client.redis.xdel(client.stream, trimmed.id)
+    while await intake.work(wait=False):
+        pass
+    told = capsys.readouterr().out
+    assert "entries lost from the stream" in told
+    assert trimmed.id in told
+    assert there.id not in told
+    assert (await client.hash("totals"))["events"] == b"1"
+    assert (await client.redis.xpending(client.stream, "kinto-notify"))["pending"] == 0
 
 
 async def test_a_consumer_leaves_only_with_nothing_pending(client: Client, stream: Stream) -> None:

@@ -20,6 +20,8 @@ MIN_COUNT, MAX_COUNT = 10, 500
 HOUR_MS = 3_600_000
 #: A consumer that has not asked for so long is gone for good: a daemon asks every second.
 _SILENT_MS = 86_400_000
+#: Daemons that one entry ends follow each other within minutes; after so long without any, all is forgotten.
+_ALONE_MS = 86_400_000
 
 Fields = dict[bytes, bytes]
 #: What XREADGROUP answers under protocol 2.
@@ -131,18 +133,31 @@ class Stream:
         return entries
 
     async def claim(self) -> list[Entry]:
-        """Take over entries that another consumer left untouched for `CLAIM_IDLE_MS`; call again until it is empty."""
+        """Take over entries that another consumer left untouched for `CLAIM_IDLE_MS`; call again until it is empty.
+
+        Those that were trimmed meanwhile come without fields, as from `pending`.
+        """
         async with translated():
             told = await self._client.redis.xautoclaim(
                 self._client.stream, GROUP, self._name, CLAIM_IDLE_MS, self._cursor, count=self._count
             )
         self._cursor = told[0].decode()
-        return await self._counted([Entry(key.decode(), fields or {}) for key, fields in told[1] if key is not None])
+        if any(key is None for key, _ in told[1]):
+            # Redis 6.2 does not say which ones were trimmed; they are ours now, and pending.
+            return await self.pending()
+        # Later ones do, and have let go of them.
+        gone = [Entry(key.decode(), {}) for key in (told[2] if len(told) > 2 else ())]
+        return gone + await self._counted([Entry(key.decode(), fields) for key, fields in told[1]])
 
     async def begin_alone(self, entry: str) -> int:
         """Note that an entry is about to be handled alone; return for the how-manieth time."""
         async with translated():
-            return int(await self._client.redis.hincrby(self._client.key("alone"), entry, 1))
+            pipe = self._client.redis.pipeline(transaction=False)
+            pipe.hincrby(self._client.key("alone"), entry, 1)
+            # Not every end can be noted: Redis may be away just then.
+            pipe.pexpire(self._client.key("alone"), _ALONE_MS)
+            times, _ = await pipe.execute()
+        return int(times)
 
     async def end_alone(self, entry: str) -> None:
         """Note that it was handled, whatever became of it."""
