@@ -52,6 +52,9 @@ def parse_mailbox(text: str) -> Mailbox:
         raise ValueError(f"{text!r}: control characters do not belong in an address")
     if len(name) > MAX_NAME_LENGTH:
         raise ValueError(f"{text[:40]!r}…: a display name has at most {MAX_NAME_LENGTH} characters")
+    if "=?" in address:
+        # RFC 2047 5 (3) forbids it, and some readers decode it all the same.
+        raise ValueError(f"{text!r}: an encoded word does not belong in an address")
     try:
         told: ValidatedEmail = validate_email(
             address, check_deliverability=False, globally_deliverable=False, allow_smtputf8=True

@@ -74,7 +74,7 @@ async def test_nothing_is_acknowledged_when_redis_is_full(client: Client, stream
     limit = (await client.redis.config_get("maxmemory"))["maxmemory"]
     await client.redis.config_set("maxmemory", 1)
     try:
-        with pytest.raises(StoreUnavailable, match="out of memory|OOM"):
+        with pytest.raises(StoreUnavailable, match=r"out of memory|OOM"):
             await stream.file([filed(one, filing("a"))], [])
     finally:
         await client.redis.config_set("maxmemory", limit)
