@@ -1,6 +1,6 @@
 """The operator's own templates, and what happens when one fails (C11, G06)."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,19 @@ def test_c11_a_template_that_fails_on_real_data_is_replaced_and_told_once(tmp_pa
         assert "To stop it" in composer.parts(digest(HELLO)).text
     assert [name for name, _ in told] == ["digest.txt", "digest.html"]
     assert "digest.txt:1: UndefinedError" in told[0][1]
+
+
+@pytest.mark.parametrize("text", ["{{ group[changes[0].title] }}", "{{ changes[0].title.encode('ascii') }}"])
+def test_x09_what_is_told_of_a_failing_template_holds_nothing_of_the_record(text):
+    told: list[tuple[str, str]] = []
+    composer = Composer(sender=SENDER, on_fallback=lambda name, why: told.append((name, why)))
+    composer.subject(digest(replace(HELLO, title="sécret"), subject=text))
+    ((name, why),) = told
+    assert name == "subject of file#articles"
+    assert "Error" in why
+    assert "é" not in why
+    assert "sécret" not in why
+    assert r"\xe9" not in why
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class Composer:
                 try:
                     self._templates.render_subject(presentation.subject, self._sample_context())
                 except TemplateFault as fault:
-                    found.append(str(fault))
+                    found.append(fault.in_full())
         for key, text in (("sender", presentation.sender), ("reply_to", presentation.reply_to)):
             try:
                 if text is not None:

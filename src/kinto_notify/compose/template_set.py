@@ -41,7 +41,18 @@ _MAX_COMPILED_SUBJECTS = 256
 
 
 class TemplateFault(Exception):
-    """A template failed on real data; the text says which and why, in one line."""
+    """A template failed; the text says where and of what kind, in one line.
+
+    `detail` is what Python says of it: of real data it may repeat a record's content, so it is not part of the text.
+    """
+
+    def __init__(self, text: str, detail: str = "") -> None:
+        super().__init__(text)
+        self.detail = detail
+
+    def in_full(self) -> str:
+        """Return the text with the detail, where the data was a sample."""
+        return f"{self}: {self.detail}" if self.detail else str(self)
 
 
 class TemplateSet:
@@ -118,7 +129,7 @@ class TemplateSet:
                 stem, _, kind = name.rpartition(".")
                 self.render(stem, kind, sample)
             except TemplateFault as fault:
-                yield str(fault)
+                yield fault.in_full()
 
 
 def _environment(kind: type[Environment], loader: BaseLoader) -> Environment:
@@ -141,7 +152,7 @@ def _render(template: Template, name: str, context: Mapping[str, object]) -> str
     try:
         return template.render(context)
     except Exception as fault:  # noqa: BLE001 - a template may fail in any way Python can; the mail goes out all the same
-        raise TemplateFault(f"{_where(template, name, fault)}: {type(fault).__name__}: {fault}") from None
+        raise TemplateFault(f"{_where(template, name, fault)}: {type(fault).__name__}", str(fault)) from None
 
 
 def _where(template: Template, name: str, fault: Exception) -> str:
