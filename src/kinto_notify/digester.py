@@ -4,6 +4,7 @@ In: digests that are due, frozen under a lease. Out: deliveries, made in atomic 
 cursor: a crash resumes where it stopped. A digest that cannot be composed becomes a dead letter with its reason.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
@@ -42,6 +43,8 @@ class Digester:
         digests = await self._digests.freeze(BATCH)
         steps: list[Step] = []
         for digest in digests:
+            # A large mail takes 50 ms: sessions and signals must not wait for all of them.
+            await asyncio.sleep(0)
             try:
                 made = list(steps_of(digest, self._composer(), self._bounce_address))
             except Exception as fault:  # noqa: BLE001 - one digest that cannot be composed harms no other

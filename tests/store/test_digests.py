@@ -2,13 +2,13 @@
 
 import pytest
 
-from kinto_notify.digest import FrozenDigest
+from kinto_notify.digest import DigestRules, Filing, FrozenDigest, Line
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.deliveries import Deliveries, Fate, Settlement
-from kinto_notify.store.digests import Addressed, Digests, Step
+from kinto_notify.store.digests import LEASE_BUDGET_BYTES, Addressed, Digests, Step
 from kinto_notify.store.stream import Stream
-from support.filings import entries, filed, filing, key
+from support.filings import ANNA, entries, filed, filing, key
 
 
 @pytest.fixture
@@ -131,3 +131,19 @@ async def test_a_digest_buried_half_way_keeps_its_body_until_it_is_dropped(clien
     assert await dead.drop([f"digest-{digest.id}"]) == 1
     assert not await client.redis.keys(client.key("body*"))
     assert not await client.redis.keys(client.key("frozen*"))
+
+
+async def test_l03_fat_digests_are_leased_a_few_at_a_time(client: Client, stream: Stream) -> None:
+    """Each may have 1,000 lines of 10 KB: 64 at once are more memory than the daemon has."""
+    line = Line("update", "record", "x" * 10_000).encode()
+    fat = LEASE_BUDGET_BYTES // 2 // len(line) + 1
+    rules = DigestRules(wait=0, interval=0, max_listed=1_000)
+    found = await entries(client, stream, 7)
+    for number, entry in enumerate(found):
+        one = Filing(key(group=str(number)), rules, (ANNA,), {"record update": fat}, (line,) * fat)
+        await stream.file([filed(entry, one)], [])
+    sizes = []
+    while digests := await Digests(client).freeze(64):
+        sizes.append(len(digests))
+        assert all(len(digest.lines) == fat for digest in digests)
+    assert sizes == [2, 2, 2, 1]

@@ -10,6 +10,8 @@ from kinto_notify.store.client import Argument, Client, translated
 
 #: A digest under lease is composed and fanned out in this time; a crash makes it due again after it.
 LEASE_MS = 60_000
+#: A lease brings no further digest once their lines have so many bytes: they are in memory at once, several times over.
+LEASE_BUDGET_BYTES = 4 * 1024 * 1024
 _COUNTER = "n:"
 
 
@@ -43,11 +45,11 @@ class Digests:
         self._client = client
 
     async def freeze(self, limit: int) -> list[FrozenDigest]:
-        """Freeze what is due and lease up to `limit` frozen digests, crashed ones among them.
+        """Freeze what is due and lease up to `limit` frozen digests, crashed ones among them; fewer where they are fat.
 
         A frozen digest is the same in every lease: what is filed after this opens a new one.
         """
-        arguments = [limit, LEASE_MS, INTERVAL_GROWTH]
+        arguments = [limit, LEASE_MS, INTERVAL_GROWTH, LEASE_BUDGET_BYTES]
         told = await self._client.run("freeze", self._client.key("due"), arguments)
         assert isinstance(told, list)
         return [_frozen(fid, fields, lines) for fid, fields, lines in told[1:]]

@@ -1,10 +1,11 @@
 -- freeze: take due digests out of the open ones, then lease frozen ones (fresh, or left by a crash) for composing.
 --
--- KEYS[1] the zset of open digests by due time. ARGV: prefix, limit, lease in ms, growth of the interval from mail to mail.
+-- KEYS[1] the zset of open digests by due time. ARGV: prefix, limit, lease in ms, growth of the interval from mail to
+-- mail, bytes of lines after which no further one is leased.
 -- Returns {now, {id, fields, lines}...}; what comes for a digest after this opens a new one.
 
 local due, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local growth = tonumber(ARGV[4])
+local growth, budget = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
 redis.call('DEL', prefix .. ':none')
 local frozen = prefix .. ':frozen'
@@ -52,12 +53,14 @@ end
 
 local leased = { now }
 for _, fid in ipairs(redis.call('ZRANGEBYSCORE', frozen, '-inf', now, 'LIMIT', 0, limit)) do
+  if budget <= 0 then break end
   local key = prefix .. ':frozen:' .. fid
   if redis.call('EXISTS', key) == 1 then
     redis.call('ZADD', frozen, now + lease, fid)
     redis.call('HINCRBY', key, 'fence', 1)
-    leased[#leased + 1] = { fid, redis.call('HGETALL', key),
-      redis.call('LRANGE', prefix .. ':frozen-lines:' .. fid, 0, -1) }
+    local lines = redis.call('LRANGE', prefix .. ':frozen-lines:' .. fid, 0, -1)
+    for _, line in ipairs(lines) do budget = budget - #line end
+    leased[#leased + 1] = { fid, redis.call('HGETALL', key), lines }
   else
     redis.call('ZREM', frozen, fid)
   end
