@@ -188,7 +188,10 @@ class Daemon:
         return clean
 
     async def _finish(self, ledger: asyncio.Task[None]) -> bool:
-        """End the attempts in hand and tell Redis of them; tell whether nothing was cut off or left untold."""
+        """End what is in hand and tell Redis of it; tell whether no attempt was cut off or left untold."""
+        with contextlib.suppress(TimeoutError, KintoNotifyError):
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._intake.finish()
         clean = await self._courier.drain(self._settings.drain_timeout / 1000)
         await self._last_words()
         clean = clean and not self._ledger.untold

@@ -7,6 +7,7 @@ an entry, they are raised as `StoreUnavailable` and the entries stay pending.
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -22,6 +23,10 @@ from kinto_notify.telemetry import Telemetry
 WORN_DELIVERIES = 5
 #: One that ended so many daemons while it was handled alone is buried. Faults of Redis never count: they do not end us.
 FATAL_TIMES = 3
+#: The loop must turn, and Redis too: no batch takes longer to sort, nor holds more bytes of lines, than one entry more
+#: than this. A plural delete of thousands of objects with many subscriptions would take seconds and 50 MB.
+TURN_S = 0.1
+BATCH_BYTES = 1024 * 1024
 #: How often we look for entries of daemons that died, and trim what everybody has read.
 CLAIM_EVERY_S = 15.0
 TRIM_EVERY_S = 5.0
@@ -44,6 +49,8 @@ class Intake:
         self._telemetry = telemetry
         self._keep_ms = keep_ms
         self._due = due
+        # Read, and not filed yet.
+        self._read: deque[Entry] = deque()
         # What an error left half-way is pending and ours: until that is done nothing new is read.
         self._recovering = True
         # Entries that were begun alone and whose end is not noted in Redis yet, and how often they were begun.
@@ -56,18 +63,54 @@ class Intake:
         await self.work(wait=True)
 
     async def work(self, *, wait: bool) -> int:
-        """Read and file one batch; return how many entries it had."""
+        """File a batch of what was read, reading first if nothing is left of it; return how many entries it had."""
         try:
-            entries = await self._next(wait=wait)
-            worn = [entry for entry in entries if entry.delivered > WORN_DELIVERIES]
-            await self._file([entry for entry in entries if entry.delivered <= WORN_DELIVERIES])
-            for entry in worn:
-                await self._file_alone(entry)
+            lost = 0
+            if not self._read:
+                lost = await self._receive(await self._next(wait=wait))
+            filed = await self._file_some()
             await self._trim()
         except BaseException:
+            # What is in hand is pending too.
+            self._read.clear()
             self._recovering = True
             raise
-        return len(entries)
+        return lost + filed
+
+    async def finish(self) -> None:
+        """File what was read already, and read no more."""
+        while self._read:
+            await self._file_some()
+
+    async def _receive(self, entries: Sequence[Entry]) -> int:
+        """Take entries in hand; return how many were lost: trimmed by somebody else, they come without fields."""
+        lost = [entry.id for entry in entries if not entry.fields]
+        self._read.extend(entry for entry in entries if entry.fields)
+        if lost:
+            self._telemetry.entries_lost(lost)
+            await self._stream.forget(lost)
+        return len(lost)
+
+    async def _file_some(self) -> int:
+        """File from the front of what is in hand, as much as may be at once; return how many entries it were."""
+        filed: list[Filed] = []
+        poison: list[Poison] = []
+        taken: list[Entry] = []
+        size, until = 0, time.monotonic() + TURN_S
+        while self._read and (not taken or (time.monotonic() < until and size < BATCH_BYTES)):
+            if self._read[0].delivered > WORN_DELIVERIES:
+                if not taken:
+                    await self._file_alone(self._read[0])
+                    self._read.popleft()
+                    return 1
+                break
+            taken.append(self._read.popleft())
+            good, bad = sort(taken[-1:], self._catalogue())
+            filed += good
+            poison += bad
+            size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
+        await self._file(taken, filed, poison)
+        return len(taken)
 
     async def _next(self, *, wait: bool) -> list[Entry]:
         if self._recovering:
@@ -92,7 +135,7 @@ class Intake:
                 poison = [Poison(entry, f"ended the daemon {FATAL_TIMES} times while it was handled alone")]
                 self._tell(await self._stream.file((), poison), poison)
             else:
-                await self._file([entry])
+                await self._file([entry], *sort([entry], self._catalogue()))
         except StoreUnavailable:
             with contextlib.suppress(StoreUnavailable):
                 await self._end_alone(entry)
@@ -103,24 +146,16 @@ class Intake:
         await self._stream.end_alone(entry.id)
         del self._alone[entry.id]
 
-    async def _file(self, entries: Sequence[Entry]) -> None:
-        lost = [entry.id for entry in entries if not entry.fields]
-        if lost:
-            self._telemetry.entries_lost(lost)
-            await self._stream.forget(lost)
-        readable = [entry for entry in entries if entry.fields]
-        if not readable:
-            return
-        filed, poison = sort(readable, self._catalogue(), self._telemetry.pattern_too_slow)
+    async def _file(self, entries: Sequence[Entry], filed: Sequence[Filed], poison: Sequence[Poison]) -> None:
         try:
             result = await self._stream.file(filed, poison)
         except RefusedByRedis:
-            if len(readable) > 1:
+            if len(entries) > 1:
                 # One of them is too much for Redis: alone, the others go through.
-                for entry in readable:
-                    await self._file([entry])
+                for entry in entries:
+                    await self._file([entry], *sort([entry], self._catalogue()))
                 return
-            poison = [Poison(entry, "Redis refuses to file it") for entry in readable]
+            poison = [Poison(entry, "Redis refuses to file it") for entry in entries]
             result = await self._stream.file((), poison)
         self._tell(result, poison)
 

@@ -189,3 +189,24 @@ def test_urls_that_are_not_to_be_had() -> None:
     for url in ("redis+sentinel://127.0.0.1:1", "redis+sentinel://h:x/primary", "redis+sentinel://h:1/primary/zero"):
         with pytest.raises(ConfigError, match=r"redis\+sentinel://"):
             Client(url, "t")
+
+
+async def test_l05_large_entries_are_filed_in_batches_that_let_the_loop_turn(client: Client, stream: Stream) -> None:
+    """Twenty subscriptions of a plural write: the lines of all entries that were read would be 20 MB in one script."""
+    subscriptions = tuple(
+        Subscription(Presentation("file", f"s{number}"), (Mailbox("", "anna@example.org"),), str(number))
+        for number in range(20)
+    )
+    catalogue = Catalogue(subscriptions, (), frozenset())
+    intake = Intake(stream, lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+    many = [change(f"r{number}", new={"id": f"r{number}", "text": "x" * 300}) for number in range(100)]
+    for _ in range(20):
+        await client.redis.xadd(client.stream, fields(event(*many)))
+    batches = [await intake.work(wait=False) for _ in range(5)]
+    assert 5 <= sum(batches) < 15
+    # All were read; what is left of them is filed at the end, or it would wait a minute for another daemon.
+    assert (await client.redis.xpending(client.stream, "kinto-notify"))["pending"] == 20 - sum(batches)
+    await intake.finish()
+    assert (await client.redis.xpending(client.stream, "kinto-notify"))["pending"] == 0
+    assert await intake.work(wait=False) == 0
+    assert (await client.hash("totals"))["changes"] == b"40000"

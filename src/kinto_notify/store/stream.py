@@ -14,9 +14,10 @@ from kinto_notify.wire import FIELD_EVENT, FIELD_VERSION, GROUP
 
 #: Another daemon's entries are taken over when it has not touched them for so long.
 CLAIM_IDLE_MS = 60_000
-#: What one read may bring, so that 500 entries of 256 KiB never come at once.
+#: What one read should bring. Redis counts entries, not bytes, so we go by the size of those before; where large ones
+#: follow upon small ones, the most that comes is 128 entries of 256 KiB.
 READ_BUDGET_BYTES = 4 * 1024 * 1024
-MIN_COUNT, MAX_COUNT = 10, 500
+MIN_COUNT, MAX_COUNT = 10, 128
 HOUR_MS = 3_600_000
 #: A consumer that has not asked for so long is gone for good: a daemon asks every second.
 _SILENT_MS = 86_400_000
@@ -89,7 +90,7 @@ class Stream:
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
         self._name = name
-        self._count = MAX_COUNT // 5
+        self._count = MAX_COUNT
         self._cursor = "0-0"
 
     async def ensure_group(self) -> None:
