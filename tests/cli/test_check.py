@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from kinto_notify.demo.servers import RedisServer
 from support.desk import Desk
@@ -89,6 +90,16 @@ def test_r03_a_redis_that_would_lose_events(evicting: RedisServer, smtp: SmtpSer
         refused = Desk(evicting.url, smtp.url, web_bind="off")(*arguments)
         assert refused.returncode == 78
         assert "kinto-notify: Redis: maxmemory-policy is allkeys-lru" in refused.stderr
+
+
+def test_r16_a_user_of_redis_with_too_few_rights(desk: Desk, redis_server: RedisServer, smtp: SmtpServerThread) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.acl_setuser("poor", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-expire"])
+    done = desk("check", redis_url=redis_server.url.replace("redis://", "redis://poor:x@"))
+    assert done.returncode == 78
+    assert "FAIL  Redis: our user has no right to EXPIRE\n" in done.stdout
+    with redis.Redis.from_url(redis_server.url) as client:
+        assert client.keys(f"{{{desk.namespace}}}:*") == []
 
 
 def test_redis_behind_a_path(tmp_path: Path, smtp: SmtpServerThread) -> None:

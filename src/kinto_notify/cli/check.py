@@ -73,12 +73,14 @@ async def _redis(settings: "Settings") -> str:
     client = Client(settings.redis_url, settings.namespace)
     try:
         found = await examine(client)
+        missing = await client.missing_rights()
     finally:
         await client.close()
     for doubt in found.doubts:
         print(f"warn  Redis: {doubt}")
-    if found.fatal:
-        raise ConfigError([f"Redis: {text}" for text in found.fatal])
+    fatal = [*found.fatal, *([f"our user has no right to {', '.join(missing)}"] if missing else [])]
+    if fatal:
+        raise ConfigError([f"Redis: {text}" for text in fatal])
     return f"Redis: {found.version}"
 
 

@@ -34,6 +34,8 @@ _PASSING_KINDS = (
     exceptions.TryAgainError,
     exceptions.ExecAbortError,
 )
+#: How a script is told that its user has no right to a command: since Redis 7, and before.
+_NO_RIGHT = ("ACL failure", "The user executing the script")
 #: The same where it has none: out of memory, disk full, a failover, a busy script, a server that loads its data.
 _PASSING = (
     "OOM",
@@ -49,6 +51,8 @@ _PASSING = (
     # The stream went away between two commands (FLUSHALL); its group is made again.
     "no such key",
     "ERR no such key",
+    # A right that our user lost while we ran.
+    *_NO_RIGHT,
 )
 
 
@@ -95,13 +99,35 @@ class Client:
         self.prefix = f"{{{namespace}}}"
         self.stream = events_key(namespace)
         self._scripts: dict[str, tuple[str, str]] = {}
+        self._permitted = False
 
     def key(self, name: str) -> str:
         """Name a key of this namespace."""
         return f"{self.prefix}:{name}"
 
     async def run(self, script: str, key: str, arguments: Sequence[Argument]) -> Answer:
-        """Run `<script>.lua` on one key (all others share its slot); `StoreUnavailable` as `translated`."""
+        """Run `<script>.lua` on one key (all others share its slot); `StoreUnavailable` as `translated`.
+
+        None is run before our user is known to have the rights to all of its commands: it would end half-way.
+        """
+        if not self._permitted:
+            if missing := await self.missing_rights():
+                raise StoreUnavailable(f"Redis: our user has no right to {', '.join(missing)}")
+            self._permitted = True
+        try:
+            return await self._run(script, key, arguments)
+        except StoreUnavailable:
+            # A server that comes back may have other rights for us.
+            self._permitted = False
+            raise
+
+    async def missing_rights(self) -> list[str]:
+        """Return the commands of our scripts that our user has no right to."""
+        told = await self._run("rights", self.key("none"), ())
+        assert isinstance(told, list)
+        return [name.decode() for name in told]
+
+    async def _run(self, script: str, key: str, arguments: Sequence[Argument]) -> Answer:
         if script not in self._scripts:
             text = files(__package__).joinpath(f"{script}.lua").read_text("utf-8")
             self._scripts[script] = (text, sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names scripts so
