@@ -45,8 +45,8 @@ format: $(DEV_STAMP)  ## Mend what ruff can mend
 # Not setuptools: what Python 3.11 comes with does not run on 3.13; Kinto says which ones will do.
 lock:  ## Write requirements.lock anew, with the versions of today
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip --quiet --disable-pip-version-check install -e '.[dev,uvloop]'
-	@{ echo '# The versions that were tested together: all of .[dev,uvloop]. Made by `make lock`; do not edit.'; \
+	build/lock/bin/python -m pip --quiet --disable-pip-version-check install -e '.[bench,uvloop]'
+	@{ echo '# The versions that were tested together: all of .[bench,uvloop]. Made by `make lock`; do not edit.'; \
 	   build/lock/bin/python -m pip --disable-pip-version-check freeze --exclude-editable --exclude setuptools; } > $(PINS).new
 	@mv $(PINS).new $(PINS)
 	@rm -rf build/lock

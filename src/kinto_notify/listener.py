@@ -25,6 +25,7 @@ from kinto_notify.outbox.split import entries
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
 from kinto_notify.outbox.storage import StorageView
 from kinto_notify.outbox.stream import Stream
+from kinto_notify.outbox.threads import threads_run
 from kinto_notify.relay import Relay
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,12 @@ def _made(config: Any, prefix: str) -> "Listener":
         raise ConfigurationError(f"kinto-notify: {'; '.join(error.problems)}") from None
     if config.get_settings().get("tm.manager_hook"):
         logger.warning("kinto-notify: tm.manager_hook is set; Kinto's own storage ignores such a manager")
+    if not (settings.external_relay or threads_run()):
+        logger.warning(
+            "kinto-notify: uWSGI runs without enable-threads: changes reach Redis late, or when it ends; set"
+            " enable-threads = true, or %srelay = external",
+            prefix,
+        )
     config.add_subscriber(listener.on_request, NewRequest)
     config.registry.__dict__.setdefault("kinto_notify", []).append(listener)
     return listener
