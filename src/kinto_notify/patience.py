@@ -43,6 +43,8 @@ async def patiently(
 ) -> None:
     """Run `step` until `stop` is set."""
     pause = _PAUSES[0]
+    # A room that hangs in its first step has stalled too.
+    pulse.beat(room)
     while not stop.is_set():
         try:
             await step()

@@ -91,6 +91,15 @@ async def test_asked_to_stop_it_does_not_wait_out_its_pause(monkeypatch: pytest.
     assert room.steps == 1
 
 
+async def test_a_room_that_hangs_in_its_first_step_is_stalled() -> None:
+    pulse, stop = Pulse(), asyncio.Event()
+    hanging = asyncio.create_task(patiently("intake", stop.wait, stop=stop, telemetry=Telemetry(), pulse=pulse))
+    await asyncio.sleep(0)
+    assert pulse.stalled(-1.0) == ["intake"]
+    stop.set()
+    await hanging
+
+
 async def test_an_ended_room_is_not_stalled() -> None:
     room = Room(None)
     await room.live()

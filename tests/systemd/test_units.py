@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kinto_notify.cli import main
+from kinto_notify.intake import FATAL_TIMES, WORN_DELIVERIES
 from kinto_notify.settings import load_settings
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -68,6 +69,19 @@ def test_a_stop_waits_longer_than_the_drain(name):
     stop = re.search(r"^TimeoutStopSec=(\d+)s$", (UNITS / name).read_text(), re.MULTILINE)
     drain = load_settings({"KINTO_NOTIFY_SENDER": "kinto@example.org"}).drain_timeout
     assert int(stop[1]) * 1000 >= drain + 5_000
+
+
+@pytest.mark.parametrize("name", SERVICES[:2])
+def test_d17_an_entry_that_ends_the_process_is_buried_before_systemd_gives_up(name):
+    text = (UNITS / name).read_text()
+    burst, interval, pause = (
+        int(re.search(rf"^{key}=(\d+)s?$", text, re.MULTILINE)[1])
+        for key in ("StartLimitBurst", "StartLimitIntervalSec", "RestartSec")
+    )
+    # Handed out five times among others, begun alone three times, and buried by the next one.
+    assert burst > WORN_DELIVERIES + FATAL_TIMES + 1
+    # What ends for another reason at each start still meets the limit.
+    assert burst * pause < interval
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -116,9 +116,12 @@ class Client:
             self._permitted = True
         try:
             return await self._run(script, key, arguments)
-        except StoreUnavailable:
+        except StoreUnavailable as fault:
             # A server that comes back may have other rights for us.
             self._permitted = False
+            if isinstance(fault.__cause__, exceptions.ReadOnlyError) or "READONLY" in str(fault):
+                # A fail-over: the name means another server now, but this one keeps its connections open.
+                await self.redis.connection_pool.disconnect(inuse_connections=False)
             raise
 
     async def missing_rights(self) -> list[str]:
