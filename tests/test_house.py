@@ -33,6 +33,7 @@ ROOMS = {
     "redis": (*ANNEX, "store"),
     "regex": ("pattern.py",),
     "smtplib": ("smtp_listener.py",),
+    "sqlalchemy": ("outbox/postgresql.py",),
     "sqlite3": ("outbox",),
     "structlog": ("telemetry.py",),
     "transaction": ANNEX,

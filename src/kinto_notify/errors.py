@@ -32,13 +32,17 @@ class MalformedEntry(BadInput):
 
 
 class Unavailable(KintoNotifyError):
-    """Redis or the smarthost can't be reached now."""
+    """Redis, the smarthost or Kinto's database can't be reached now."""
 
     exit_code = 69
 
 
 class StoreUnavailable(Unavailable):
     """Redis did not take or answer a command; the same call may succeed later."""
+
+
+class OutboxUnavailable(Unavailable):
+    """Kinto's database did not take or answer a statement of ours; the same call may succeed later."""
 
 
 class RelayFault(Unavailable):

@@ -2,7 +2,7 @@
 
 In: Kinto's configuration, then its `ResourceChanged` events. Out: entries in the outbox, bound to the transaction.
 `load_from_config` raises `ConfigurationError` for a wrong setting, which stops Kinto and names it; the listener itself
-never raises.
+never raises, but for `HTTPServiceUnavailable` in strict mode.
 """
 
 import importlib
@@ -12,18 +12,20 @@ from typing import Any
 
 from pyramid.events import NewRequest
 from pyramid.exceptions import ConfigurationError
+from pyramid.httpexceptions import HTTPServiceUnavailable
 
 from kinto_notify.errors import ConfigError
 from kinto_notify.outbox.adoption import Adoption
 from kinto_notify.outbox.capture import Captured, capture, impacted_of
+from kinto_notify.outbox.choice import choose
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
-from kinto_notify.outbox.joined import Joined
+from kinto_notify.outbox.joined import Joined, TwoPhaseOutbox
 from kinto_notify.outbox.request import current, manager_of, origin_of, partly_rolled_back, remember_begin, root_of
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
 from kinto_notify.outbox.split import entries
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
-from kinto_notify.outbox.storage import StorageView
+from kinto_notify.outbox.storage import StorageView, database_client
 from kinto_notify.outbox.stream import Stream
 from kinto_notify.outbox.threads import threads_run
 from kinto_notify.relay import Relay
@@ -46,7 +48,7 @@ def include(config: Any) -> None:
 def _made(config: Any, prefix: str) -> "Listener":
     try:
         settings = read_settings(config.get_settings(), prefix)
-        listener = Listener(settings, config.registry)
+        listener = Listener(settings, config.registry, prefix)
         for name in settings.events:
             config.add_subscriber(listener, _event_class(prefix, name))
     except ConfigError as error:
@@ -60,6 +62,8 @@ def _made(config: Any, prefix: str) -> "Listener":
             " enable-threads = true, or %srelay = external",
             prefix,
         )
+    if hasattr(config, "add_migration") and database_client(config.registry) is not None:
+        importlib.import_module("kinto_notify.outbox.migration").register(config)
     config.add_subscriber(listener.on_request, NewRequest)
     config.registry.__dict__.setdefault("kinto_notify", []).append(listener)
     return listener
@@ -82,19 +86,23 @@ def _event_class(prefix: str, name: str) -> Any:
 class Listener:
     """Called by Kinto with each event, inside the transaction."""
 
-    def __init__(self, settings: OutboxSettings, registry: Any) -> None:
+    def __init__(self, settings: OutboxSettings, registry: Any, prefix: str = "") -> None:
         self._settings = settings
         self._counters = Counters(registry)
         self._storage = StorageView(registry)
         directory = SpoolDirectory(settings.spool, settings.namespace)
-        self._outbox = SpoolOutbox(directory, self._counters, durable=settings.durable)
+        self._spool = SpoolOutbox(directory, self._counters, durable=settings.durable)
+        self._table = choose(settings, prefix, registry, self._spool, self._counters)
+        self._outbox: TwoPhaseOutbox[Any] = self._table or self._spool
+        self._strict = settings.strict
         here = not settings.external_relay
         self._relay = Relay(
-            self._outbox,
+            self._spool,
             (lambda: Stream(settings.url, settings.namespace, settings.retention)) if here else None,
             Adoption(directory, self._storage) if here else None,
             self._counters,
             settings.retention,
+            self._table,
         )
         self._stamp = (settings.url, settings.namespace)
 
@@ -113,12 +121,14 @@ class Listener:
         self._relay.stop()
 
     def __call__(self, event: Any) -> None:
-        """Capture one event. Never raises: a fault of ours is not the writer's."""
+        """Capture one event. Never raises, unless it is strict: a fault of ours is not the writer's."""
         try:
             self._capture(event)
         except Exception:
             self._counters.count("capture_faults")
             logger.critical("kinto-notify could not capture %r: it will not be notified", event, exc_info=True)
+            if self._strict:
+                raise HTTPServiceUnavailable from None
 
     def _capture(self, event: Any) -> None:
         # With `includes` and `event_listeners` both, or the listener named twice, one event comes here twice.
@@ -137,16 +147,18 @@ class Listener:
             return
         joined = _joined(transaction, self._outbox)
         if joined is None:
-            joined = Joined(self._outbox, self._storage, manager)
+            joined = Joined(self._outbox, self._storage, manager, strict=self._strict)
             transaction.join(joined)
             transaction.set_data(self._outbox, joined)
             if partly_rolled_back(request, transaction):
                 transaction.addBeforeCommitHook(joined.drop_rolled_back)
+            if self._table is not None:
+                transaction.addBeforeCommitHook(joined.write_early)
         joined.add(captured)
 
     def _without_transaction(self, captured: Captured) -> None:
         """What is written outside any transaction is committed already."""
-        self._outbox.commit(self._outbox.prepare(entries(captured), "", final=True))
+        self._spool.commit(self._spool.prepare(entries(captured), "", final=True))
 
     def _children(self, event: Any) -> dict[str, int]:
         payload = getattr(event, "payload", None) or {}
@@ -166,7 +178,7 @@ class Listener:
             return {}
 
 
-def _joined(transaction: Any, outbox: SpoolOutbox) -> Joined | None:
+def _joined(transaction: Any, outbox: TwoPhaseOutbox[Any]) -> Joined | None:
     try:
         joined: Joined = transaction.data(outbox)
     except KeyError:

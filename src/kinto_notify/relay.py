@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from kinto_notify.errors import StoreUnavailable
+from kinto_notify.errors import OutboxUnavailable, StoreUnavailable
 from kinto_notify.outbox.adoption import Adoption
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.pump import BATCH_ROWS, Trouble, pump
+from kinto_notify.outbox.spool import Depth
 from kinto_notify.outbox.spool_outbox import FAULTS, SpoolOutbox
 from kinto_notify.outbox.stream import Stream
+from kinto_notify.outbox.table_outbox import TableOutbox
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ _FLUSH_SECONDS = 2.0
 class Relay:
     """The relay of this process; started on its first request, and again in a forked child.
 
-    Without `stream` and `adoption` another process publishes, and the thread only keeps the outbox in order.
+    Without `stream` and `adoption` another process publishes, and the thread only keeps the outbox in order. With a
+    `table`, the spool holds only what that did not take.
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class Relay:
         adoption: Adoption | None,
         counters: Counters,
         retention: int,
+        table: TableOutbox | None = None,
     ) -> None:
         self._outbox = outbox
+        self._table = table
         self._make_stream = stream
         self._adoption = adoption
         self._counters = counters
@@ -82,7 +87,7 @@ class Relay:
     def _run(self) -> None:
         stop = self._stop
         stream = self._make_stream() if self._make_stream is not None else None
-        trouble = Trouble(self._outbox.depth)
+        trouble = Trouble(self._depth)
         next_upkeep = 0.0
         while not stop.wait(trouble.pause() or _POLL_SECONDS):
             try:
@@ -90,11 +95,13 @@ class Relay:
                     next_upkeep = time.monotonic() + _UPKEEP_SECONDS
                     self._upkeep(stream)
                 self._outbox.retry()
-                while stream is not None and pump(self._outbox, stream) == BATCH_ROWS and not stop.is_set():
-                    pass
+                if stream is not None:
+                    self._publish(stream, stop.is_set)
                 trouble.over()
             except StoreUnavailable as error:
                 trouble.met(str(error))
+            except OutboxUnavailable as error:
+                trouble.met(f"PostgreSQL: {error}")
             except FAULTS as error:
                 trouble.met(f"spool: {error}")
             except Exception:
@@ -103,20 +110,53 @@ class Relay:
                 trouble.met("a fault of the relay itself")
         self._flush(stream)
 
+    def _publish(self, stream: Stream, ended: Callable[[], bool]) -> int:
+        """Publish what waits; return how many entries. In a spool beside a table is what is newer than the table's."""
+        fault: OutboxUnavailable | None = None
+        published = 0
+        try:
+            while self._table is not None and (batch := self._table.turn(stream.append)):
+                published += batch
+                if ended():
+                    break
+        except OutboxUnavailable as error:
+            # The spool has the events that the table did not take: they go out now.
+            fault = error
+        while batch := pump(self._outbox, stream):
+            published += batch
+            if batch < BATCH_ROWS or ended():
+                break
+        if fault is not None:
+            raise fault
+        return published
+
+    def _depth(self) -> Depth:
+        depth, more = self._outbox.depth(), Depth()
+        if self._table is not None:
+            # Whoever asks has met the fault, or will.
+            with contextlib.suppress(OutboxUnavailable):
+                more = self._table.depth()
+        return Depth(depth.rows + more.rows, max(depth.age, more.age))
+
     def _upkeep(self, stream: Stream | None) -> None:
         self._outbox.upkeep(self._retention)
-        depth = self._outbox.depth()
+        depth = self._depth()
         self._counters.observe("outbox_depth", depth.rows)
         self._counters.observe("outbox_age_seconds", depth.age)
         if stream is not None and self._adoption is not None:
             self._adoption.turn(lambda source: pump(source, stream))
+        if stream is not None and self._table is not None:
+            self._table.upkeep(self._retention)
 
     def _flush(self, stream: Stream | None) -> None:
         end = time.monotonic() + _FLUSH_SECONDS
-        with contextlib.suppress(StoreUnavailable, *FAULTS):
+        with contextlib.suppress(StoreUnavailable, OutboxUnavailable, *FAULTS):
             self._outbox.retry()
-            while stream is not None and time.monotonic() < end and pump(self._outbox, stream):
-                pass
+            while stream is not None and time.monotonic() < end:
+                if not self._publish(stream, lambda: time.monotonic() >= end):
+                    break
         self._outbox.close()
+        if self._table is not None:
+            self._table.close()
         if stream is not None:
             stream.close()

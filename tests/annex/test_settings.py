@@ -38,10 +38,39 @@ def test_every_setting(tmp_path: Path) -> None:
         exclude_resources="group history", redact="/a/0 /b~1c/~0d",
         use="kinto_notify.listener", actions="create", resources="record", pool_size="2", listname="q",
     ) == OutboxSettings(
-        url="rediss://u:p@h:1/2", namespace="blog", spool=tmp_path, external_relay=True, durable=True,
+        url="rediss://u:p@h:1/2", namespace="blog", outbox="spool", spool=tmp_path, external_relay=True, durable=True,
         retention=5400, events=("a.b.C", "d.E"), exclude=frozenset({"account", "group", "history"}),
         redact=(("a", "0"), ("b/c", "~d")),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "backend", "found"),
+    [
+        ("postgresql://u:s3cret@h/db", "kinto.core.storage.postgresql", True),
+        ("postgres://h/db", "own.storage", True),
+        ("postgresql://h/left-over", "kinto.core.storage.memory", False),
+        ("redis://h", "cliquet.storage.redis", False),
+        ("", "kinto.core.storage.postgresql", False),
+    ],
+)
+def test_the_database_is_that_of_kintos_storage(
+    url: str, backend: str, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"settings_prefix": "kinto", "n.url": URL, "storage_url": url, "storage_backend": backend}
+    told = read_settings(settings, "n.")
+    assert told.database == (url if found else "")
+    assert "s3cret" not in repr(told)
+    monkeypatch.setenv("KINTO_STORAGE_URL", "postgresql://elsewhere")
+    assert read_settings(settings, "n.").database == (
+        "" if backend.endswith(("memory", "redis")) else "postgresql://elsewhere"
+    )
+
+
+def test_a_spool_of_ones_own_is_for_the_spool(tmp_path: Path) -> None:
+    assert read(url=URL, relay="external", outbox="postgresql", strict="yes").strict
+    with pytest.raises(ConfigError, match=r"n\.strict: is for the outbox in PostgreSQL only"):
+        read(url=URL, outbox="spool", strict="yes")
 
 
 def test_k21_all_problems_at_once_each_with_its_name() -> None:
@@ -70,9 +99,7 @@ def test_k21_all_problems_at_once_each_with_its_name() -> None:
         ({"url": "redis+sentinel://localhost:26379"}, "event_listeners.notify.url: is not a Redis URL"),
         ({"url": "redis+sentinel://localhost:x/s/0"}, "event_listeners.notify.url: is not a Redis URL"),
         ({"url": "redis+cluster://localhost:x"}, "event_listeners.notify.url: is not a Redis URL"),
-        ({"outbox": "postgresql"}, "event_listeners.notify.outbox: postgresql is not in this version yet"),
         ({"hooks": "true"}, "event_listeners.notify.hooks: true is not in this version yet"),
-        ({"strict": "true"}, "event_listeners.notify.strict: true is not in this version yet"),
         ({"events": "kinto_notify.nothing.Here"}, "event_listeners.notify.events: there is no"),
         ({"spool": "", "relay": "external"}, "event_listeners.notify.spool: must be set"),
     ],

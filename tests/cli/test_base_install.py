@@ -20,7 +20,9 @@ def base_install(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("relay", "--help"), ("unit",), ("schema",)])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), *((name, "--help") for name in ("relay", "replay", "init-db")), ("unit",), ("schema",)]
+)
 def test_what_kinto_needs_works(arguments: tuple[str, ...]) -> None:
     done = base_install(*arguments)
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,7 +10,20 @@ import pytest
 from support.daemon import PROGRAM, clean_environment, command
 from support.desk import Desk
 
-COMMANDS = ["run", "check", "demo", "relay", "status", "health", "preview", "dead-letters", "schema", "unit"]
+COMMANDS = [
+    "run",
+    "check",
+    "demo",
+    "relay",
+    "replay",
+    "init-db",
+    "status",
+    "health",
+    "preview",
+    "dead-letters",
+    "schema",
+    "unit",
+]
 ACTS = ["list", "show", "retry", "drop"]
 
 
@@ -45,6 +58,8 @@ def test_version_names_what_a_report_needs() -> None:
         (["status", "--xml"], "unrecognized arguments: --xml"),
         (["run", "twice"], "unrecognized arguments: twice"),
         (["relay"], "required: --ini"),
+        (["replay", "--ini", "x"], "required: --since"),
+        (["init-db"], "required: --ini"),
         (["dead-letters"], "required: ACT"),
         (["dead-letters", "eat"], "invalid choice: 'eat'"),
         (["dead-letters", "show"], "required: id"),

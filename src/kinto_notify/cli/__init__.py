@@ -16,6 +16,8 @@ COMMANDS = (
     "check",
     "demo",
     "relay",
+    "replay",
+    "init_db",
     "status",
     "health",
     "preview",

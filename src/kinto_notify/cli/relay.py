@@ -6,7 +6,7 @@ import signal
 import threading
 from pathlib import Path
 
-from kinto_notify.errors import StoreUnavailable
+from kinto_notify.errors import OutboxUnavailable, StoreUnavailable
 from kinto_notify.outbox.drain import Drain
 from kinto_notify.outbox.ini import read_ini
 from kinto_notify.outbox.pump import Trouble
@@ -25,7 +25,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Drain what the ini's listeners left in their spools: once, or until SIGTERM."""
+    """Drain what the ini's listeners left in their outboxes: once, or until SIGTERM."""
     drains = [Drain(settings) for settings in read_ini(arguments.ini)]
     try:
         if arguments.once:
@@ -54,5 +54,7 @@ def _until(stop: threading.Event, drains: list[Drain]) -> None:
                 trouble.over()
             except StoreUnavailable as error:
                 trouble.met(str(error))
+            except OutboxUnavailable as error:
+                trouble.met(f"PostgreSQL: {error}")
             except OSError as error:
                 trouble.met(f"spool directory: {error}")

@@ -1,15 +1,22 @@
-"""The outbox emptied from outside Kinto: the spools of dead processes, and of live ones with an external relay.
+"""The outbox emptied from outside Kinto: the table, the spools of dead processes, and of live ones with an external
+relay.
 
-In: a listener's settings. Out: what waits there is in the stream. Raises `StoreUnavailable` when Redis takes nothing;
-everything stays where it is then.
+In: a listener's settings. Out: what waits there is in the stream. Raises `StoreUnavailable` when Redis takes nothing,
+`OutboxUnavailable` when the database does not answer; everything stays where it is then. `ConfigError` where the
+settings ask for a table that is not there.
 """
 
+import contextlib
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
+from kinto_notify.errors import OutboxUnavailable
 from kinto_notify.outbox.adoption import Adoption, Orphan
+from kinto_notify.outbox.choice import existing_table
 from kinto_notify.outbox.directory import SpoolDirectory
+from kinto_notify.outbox.postgresql import Table
 from kinto_notify.outbox.pump import pump
 from kinto_notify.outbox.settings import OutboxSettings
 from kinto_notify.outbox.spool import Depth, Spool
@@ -18,9 +25,12 @@ from kinto_notify.outbox.stream import Stream
 
 logger = logging.getLogger(__name__)
 
+#: A table that is not there yet is looked for this often, and one that is gets its oldest rows dropped.
+_UPKEEP_SECONDS = 10.0
+
 
 class Drain:
-    """Empties the spool directory of one listener."""
+    """Empties the table and the spool directory of one listener."""
 
     def __init__(self, settings: OutboxSettings) -> None:
         self._all = settings.external_relay
@@ -29,6 +39,9 @@ class Drain:
         # Kinto's storage is Kinto's: what only it could decide is published, marked.
         self._adoption = Adoption(self._directory, StorageView(None))
         self._retention = settings.retention
+        self._settings = settings
+        self._table: Table | None = None
+        self._next_upkeep = 0.0
         #: Up to which row each living file is settled, so that its published rows are not read over and over.
         self._settled: dict[Path, int] = {}
 
@@ -40,11 +53,27 @@ class Drain:
             self._settled = {path: self._settled[path] for path in living if path in self._settled}
             published += sum(self._live(path) for path in living)
         self._directory.purge(self._retention)
+        return published + self._from_table()
+
+    def _from_table(self) -> int:
+        if time.monotonic() >= self._next_upkeep:
+            if self._table is None:
+                self._table = existing_table(self._settings)
+            if self._table is not None:
+                self._table.purge(self._retention)
+            self._next_upkeep = time.monotonic() + _UPKEEP_SECONDS
+        published = 0
+        while self._table is not None and (batch := self._table.turn(self._stream.append)):
+            published += batch
         return published
 
     def depth(self) -> Depth:
         """Tell about how much waits, and since when."""
         depths = [depth for path in self._directory.live() if (depth := self._depth(path)).rows]
+        if self._table is not None:
+            # Asked to tell of a fault, which may be the database's.
+            with contextlib.suppress(OutboxUnavailable):
+                depths.append(self._table.depth())
         return Depth(sum(depth.rows for depth in depths), max((depth.age for depth in depths), default=0.0))
 
     def _depth(self, path: Path) -> Depth:
@@ -58,8 +87,10 @@ class Drain:
             spool.close()
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Drop the connections."""
         self._stream.close()
+        if self._table is not None:
+            self._table.close()
 
     def _live(self, path: Path) -> int:
         """Publish what waits in the file of a living process, which writes to it meanwhile."""

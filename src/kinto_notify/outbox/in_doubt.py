@@ -16,7 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 def settle(spool: Spool, storage: StorageView) -> None:
-    """Decide on every row left prepared."""
+    """Decide on every row left prepared. Not for a thread that serves a request: its transaction is ended."""
+    try:
+        _settle(spool, storage)
+    finally:
+        storage.release()
+
+
+def _settle(spool: Spool, storage: StorageView) -> None:
     verdicts: dict[str, bool | None] = {}
     for seq, event_id, probe in spool.in_doubt():
         if probe not in verdicts:

@@ -14,6 +14,8 @@ from kinto_notify.outbox.settings import OutboxSettings, read_settings
 
 _SECTION = "app:main"
 _PROJECTS = ("kinto", "cliquet")
+#: Other keys are not read: they may hold what only their server can interpolate.
+_WANTED = ("listeners", "notify", "includes", "storage_url", "storage_backend")
 _MODULES = ("kinto_notify.listener", "kinto_notify")
 
 
@@ -41,7 +43,7 @@ def _app_settings(path: Path) -> dict[str, str]:
     try:
         with path.open() as file:
             parser.read_file(file)
-        own = [key for key in parser[_SECTION] if "listeners" in key or "notify" in key or "includes" in key]
+        own = [key for key in parser[_SECTION] if any(word in key for word in _WANTED)]
         values = {key: parser[_SECTION][key] for key in own}
         named = parser[_SECTION].get("project_name", raw=True)
     except OSError as error:

@@ -1,14 +1,19 @@
 """Our part in Kinto's transaction: a data manager that takes captured events through the two-phase commit.
 
 In: `Captured` events while the transaction is active. Out: entries in the outbox, prepared in the vote, committed
-in the finish, gone after an abort. Nothing of ours fails a write: what goes wrong here is logged and counted.
+in the finish, gone after an abort; or, in Kinto's own database session, written just before the commit. Nothing of ours
+fails a write: what goes wrong here is logged and counted. In strict mode it raises `HTTPServiceUnavailable` instead.
 """
 
 import json
 import logging
 from collections.abc import Hashable, Sequence
+from itertools import zip_longest
 from typing import Any, Protocol, TypeVar
 
+from pyramid.httpexceptions import HTTPServiceUnavailable
+
+from kinto_notify.errors import OutboxUnavailable
 from kinto_notify.outbox.capture import Captured, Change
 from kinto_notify.outbox.split import Entry, entries
 from kinto_notify.outbox.storage import StorageView
@@ -24,7 +29,7 @@ _R = TypeVar("_R")
 
 
 class TwoPhaseOutbox(Protocol[_R]):
-    """Where entries wait; none of the three may raise."""
+    """Where entries wait; none of the three may raise, but for `prepare` where it is strict."""
 
     def prepare(self, entries: Sequence[Entry], probe: str) -> _R:
         """Keep entries whose transaction is about to commit."""
@@ -39,13 +44,18 @@ class TwoPhaseOutbox(Protocol[_R]):
 class Joined:
     """The data manager of one transaction."""
 
-    def __init__(self, outbox: TwoPhaseOutbox[Any], storage: StorageView, manager: Any) -> None:
+    def __init__(
+        self, outbox: TwoPhaseOutbox[Any], storage: StorageView, manager: Any, *, strict: bool = False
+    ) -> None:
         self.transaction_manager = manager
+        self._strict = strict
         self._outbox = outbox
         self._storage = storage
         self._captured: list[Captured] = []
         self._kept: list[Sequence[Change]] | None = None
-        self._receipt: Any = None
+        self._receipts: list[Any] = []
+        #: So many of the captured events are written down.
+        self._written = 0
         self._voted = False
         self._over = False
 
@@ -60,6 +70,10 @@ class Joined:
         except Exception:
             # Keeping all may tell of a change that was rolled back; dropping all would lose real ones.
             logger.exception("kinto-notify could not compare a batch with storage; all its changes are notified")
+
+    def write_early(self) -> None:
+        """Write the entries down while Kinto's session is open: one that wrote nothing ends before the vote."""
+        self._write()
 
     # --- the protocol of `transaction` -------------------------------------------------------------------------
 
@@ -76,29 +90,19 @@ class Joined:
     def tpc_vote(self, transaction: Any) -> None:
         """Write the entries down as prepared."""
         self._voted = True
-        try:
-            kept = self._kept if self._kept is not None else [None] * len(self._captured)
-            made = [e for captured, left in zip(self._captured, kept, strict=True) for e in entries(captured, left)]
-            if made:
-                probe = _probe(self._captured) if self._storage.outlives_process() else ""
-                self._receipt = self._outbox.prepare(made, probe)
-        except Exception:
-            logger.critical("kinto-notify lost %d event(s) in the vote", len(self._captured), exc_info=True)
+        self._write()
 
     def tpc_finish(self, transaction: Any) -> None:
         """Let the entries go out."""
         self._over = True
-        if self._receipt is not None:
-            receipt, self._receipt = self._receipt, None
+        receipts, self._receipts = self._receipts, []
+        for receipt in receipts:
             self._outbox.commit(receipt)
 
     def tpc_abort(self, transaction: Any) -> None:
         """Forget the entries: somebody else's vote or commit failed."""
         self._over = True
-        self._captured.clear()
-        if self._receipt is not None:
-            receipt, self._receipt = self._receipt, None
-            self._outbox.abort(receipt)
+        self._forget()
 
     def abort(self, transaction: Any) -> None:
         """Forget what was captured, if the vote has not been yet.
@@ -106,11 +110,39 @@ class Joined:
         `transaction` also calls this after a successful commit, when it has run the after-commit hooks.
         """
         if not self._voted and not self._over:
-            self._captured.clear()
+            self._forget()
 
     def savepoint(self) -> "Savepoint":
         """Remember how far we are; without this no code in the request could use savepoints."""
         return Savepoint(self._captured)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self._captured.clear()
+        self._written = 0
+        receipts, self._receipts = self._receipts, []
+        for receipt in receipts:
+            self._outbox.abort(receipt)
+
+    def _write(self) -> None:
+        """Write down what was captured since the last time."""
+        captured = self._captured[self._written :]
+        kept: Sequence[Sequence[Change] | None] = (self._kept or [])[self._written :]
+        self._written = len(self._captured)
+        try:
+            # What came after the comparison with storage was not compared, and stays.
+            made = [e for event, left in zip_longest(captured, kept) for e in entries(event, left)]
+            if made:
+                probe = _probe(captured) if self._storage.outlives_process() else ""
+                self._receipts.append(self._outbox.prepare(made, probe))
+        except OutboxUnavailable:
+            # Raised in strict mode only, and logged where it was met.
+            raise HTTPServiceUnavailable from None
+        except Exception:
+            logger.critical("kinto-notify lost %d event(s) in the vote", len(captured), exc_info=True)
+            if self._strict:
+                raise HTTPServiceUnavailable from None
 
 
 class Savepoint:

@@ -8,7 +8,7 @@ values that may hold a password are never repeated.
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ _KINTO_OWN = frozenset({"use", "actions", "resources"})
 #: Keys of `kinto_redis.listeners`, which stood under the same prefix: nothing to do for them here.
 _OF_FORMER_LISTENERS = frozenset({"pool_size", "listname"})
 _T = TypeVar("_T")
+#: Storage backends that have no database, though a `storage_url` may still stand in the ini.
+_WITHOUT_DATABASE = (".memory", ".redis")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+\Z")
 
 
@@ -33,6 +35,11 @@ class OutboxSettings:
 
     url: str
     namespace: str = wire.DEFAULT_NAMESPACE
+    #: `auto`, `spool` or `postgresql`.
+    outbox: str = "auto"
+    #: The URL of Kinto's storage, where that is PostgreSQL; it may hold a password.
+    database: str = field(default="", repr=False)
+    strict: bool = False
     spool: Path = Path()
     external_relay: bool = False
     durable: bool = False
@@ -73,11 +80,14 @@ class _Reader:
 
     def text(self, key: str) -> str:
         self.known.add(key)
+        return self._of_project(self.prefix + key)
+
+    def _of_project(self, key: str) -> str:
         for project in self.projects:
-            name = f"{project}.{self.prefix}{key}".replace(".", "_").replace("-", "_").upper()
+            name = f"{project}.{key}".replace(".", "_").replace("-", "_").upper()
             if name in os.environ:
                 return os.environ[name].strip()
-        return str(self.settings.get(self.prefix + key) or "").strip()
+        return str(self.settings.get(key) or "").strip()
 
     def parsed(self, key: str, parse: Callable[[str], _T], default: _T) -> _T:
         text = self.text(key)
@@ -98,15 +108,23 @@ class _Reader:
         return self.parsed(key, parse, allowed[0])
 
     def read(self) -> OutboxSettings:
-        self._not_yet()
+        if self.parsed("hooks", _boolean, False):
+            self.problems.append(f"{self.prefix}hooks: true is not in this version yet")
+        outbox = self.choice("outbox", "auto", "spool", "postgresql")
+        strict = self.parsed("strict", _boolean, False)
+        if strict and outbox == "spool":
+            self.problems.append(f"{self.prefix}strict: is for the outbox in PostgreSQL only")
         external = self.choice("relay", "thread", "external") == "external"
         spool = self.parsed("spool", _directory, None)
-        if external and spool is None:
+        if external and spool is None and outbox != "postgresql":
             self.problems.append(f"{self.prefix}spool: must be set when {self.prefix}relay is external")
         none: tuple[str, ...] = ()
         result = OutboxSettings(
             url=self._url(),
             namespace=self.parsed("namespace", wire.check_namespace, wire.DEFAULT_NAMESPACE),
+            outbox=outbox,
+            database=self._database(),
+            strict=strict,
             spool=spool or self._default_spool(),
             external_relay=external,
             durable=self.choice("durability", "normal", "full") == "full",
@@ -138,12 +156,11 @@ class _Reader:
                 self.problems.append(f"{self.prefix}url: {error}")
         return url
 
-    def _not_yet(self) -> None:
-        if self.choice("outbox", "auto", "spool", "postgresql") == "postgresql":
-            self.problems.append(f"{self.prefix}outbox: postgresql is not in this version yet; use auto or spool")
-        for key in ("hooks", "strict"):
-            if self.parsed(key, _boolean, False):
-                self.problems.append(f"{self.prefix}{key}: true is not in this version yet")
+    def _database(self) -> str:
+        """Return the URL of the project's own storage, `""` if that is not PostgreSQL."""
+        url = self._of_project("storage_url")
+        backend = self._of_project("storage_backend")
+        return url if url.startswith("postgres") and not backend.endswith(_WITHOUT_DATABASE) else ""
 
     def _unknown(self) -> None:
         allowed = self.known | _KINTO_OWN

@@ -56,6 +56,14 @@ class Depth:
     age: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A published entry that is kept for `replay`; `at` is when it was published, in ms."""
+
+    at: int
+    entry: Entry
+
+
 def now_ms() -> int:
     """Return this host's time; rows of one spool are compared with it, nothing that two hosts share."""
     return time.time_ns() // 1_000_000
@@ -199,6 +207,15 @@ class Spool:
         if first is None:
             return Depth()
         return Depth(last - first[0] + 1, max(0.0, (now_ms() - first[1]) / 1000))
+
+    def kept(self, since: int, after: int, rows: int) -> list[tuple[int, Kept]]:
+        """Return rows, by number, above the number `after` that were published since a time (ms)."""
+        with self.lock:
+            found = self._db.execute(
+                "SELECT seq, at, id, body FROM entry WHERE seq > ? AND state = 4 AND at >= ? ORDER BY seq LIMIT ?",
+                (after, since, rows),
+            ).fetchall()
+        return [(seq, Kept(at, Entry(event_id, body))) for seq, at, event_id, body in found]
 
     def purge(self, retention: int) -> int:
         """Drop some of the oldest rows that were published more than `retention` seconds ago; return how many."""

@@ -1,12 +1,17 @@
 """What Kinto's (or Cliquet's) storage holds now, as `last_modified` by object.
 
 In: the registry of the application. Out: timestamps of live objects and tombstones. Raises what the storage backend
-raises. Both projects' APIs are imported when first needed, since only one of them is there.
+raises; in PostgreSQL such a fault is undone, so that the write can go on. Both projects' APIs are imported when first
+needed, since only one of them is there.
 """
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from kinto_notify.outbox.session import harmless
 
 #: Backends whose objects end with the process that holds them.
 _VOLATILE = (".storage.memory",)
@@ -15,6 +20,16 @@ _MAX_PARENTS_COUNTED = 20
 #: The resources whose parent id in storage is known to be that of their URI. A plug-in's own may differ.
 _KINTOS = frozenset({"bucket", "group", "collection", "record"})
 _IDS_PER_QUERY = 500
+
+
+def database_client(registry: Any) -> Any:
+    """Return the client of Kinto's storage in PostgreSQL, None where the storage is another."""
+    storage = getattr(registry, "storage", None)
+    # Not Cliquet's, which has another interface. Not imported for Kintos that have not loaded it.
+    if storage is None or "kinto.core.storage.postgresql" not in sys.modules:
+        return None
+    known = importlib.import_module("kinto.core.storage.postgresql").Storage
+    return storage.client if isinstance(storage, known) else None
 
 
 class StorageView:
@@ -32,6 +47,11 @@ class StorageView:
         storage = self._storage
         return storage is not None and not type(storage).__module__.endswith(_VOLATILE)
 
+    def release(self) -> None:
+        """End what asking has begun, outside of a request: PostgreSQL would keep the transaction open for ever."""
+        if self.outlives_process():
+            importlib.import_module("transaction").abort()
+
     def last_modified(self, resource: str, parent: str, ids: Iterable[str]) -> dict[str, int | None]:
         """Return `last_modified` by id, of tombstones too, None for what is absent; nothing if it can't be asked."""
         wanted = list(dict.fromkeys(ids))
@@ -40,9 +60,10 @@ class StorageView:
             return {}
         core = importlib.import_module(type(storage).__module__.partition(".")[0])
         known: dict[str, int | None] = dict.fromkeys(wanted)
-        for start in range(0, len(wanted), _IDS_PER_QUERY):
-            for found in _list(core.__name__, storage, resource, parent, wanted[start : start + _IDS_PER_QUERY]):
-                known[str(found["id"])] = found["last_modified"]
+        with self._harmless():
+            for start in range(0, len(wanted), _IDS_PER_QUERY):
+                for found in _list(core.__name__, storage, resource, parent, wanted[start : start + _IDS_PER_QUERY]):
+                    known[str(found["id"])] = found["last_modified"]
         return known
 
     def children(self, resource: str, uris: Sequence[str]) -> dict[str, int]:
@@ -54,11 +75,21 @@ class StorageView:
         }
         if resource not in patterns or len(uris) > _MAX_PARENTS_COUNTED or not hasattr(storage, "count_all"):
             return {}
-        counts = {
-            child: sum(storage.count_all(child, pattern.format(uri)) for uri in uris)
-            for child, pattern in patterns[resource].items()
-        }
+        with self._harmless():
+            counts = {
+                child: sum(storage.count_all(child, pattern.format(uri)) for uri in uris)
+                for child, pattern in patterns[resource].items()
+            }
         return {child: count for child, count in counts.items() if count}
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        client = database_client(self._registry)
+        if client is None or client.commit_manually:
+            yield
+            return
+        with client.connect(readonly=True) as session, harmless(session):
+            yield
 
 
 def _list(package: str, storage: Any, resource: str, parent: str, ids: list[str]) -> list[Any]:

@@ -1,0 +1,65 @@
+"""`kinto-notify replay`: what the outbox has kept is published again, under the same event ids.
+
+In: Kinto's ini and a time. Out: the number of events, on standard output. What the daemon has filed already it drops,
+so that only what Redis lost makes mails; but a Redis that lost all has also lost what it had filed.
+"""
+
+import argparse
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from kinto_notify.duration import parse_duration
+from kinto_notify.outbox.ini import read_ini
+from kinto_notify.outbox.kept import batches, kept_since
+from kinto_notify.outbox.settings import OutboxSettings
+from kinto_notify.outbox.stream import Stream
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    help_text = "publish again what Kinto's outbox has kept"
+    parser = commands.add_parser("replay", help=help_text, description=__doc__)
+    parser.add_argument("--ini", type=Path, required=True, metavar="KINTO.ini", help="Kinto's configuration file")
+    since_text = "published since then: 2026-11-23T08:00 (UTC, if it names no offset), or a duration ago: 2h"
+    parser.add_argument("--since", type=parse_since, required=True, metavar="TIME", help=since_text)
+    parser.add_argument("--dry-run", action="store_true", help="only count them")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Publish again what was published since a time, or count it."""
+    since = int(arguments.since.timestamp() * 1000)
+    total = sum(_replay(settings, since, dry=arguments.dry_run) for settings in read_ini(arguments.ini))
+    would = "would be " if arguments.dry_run else ""
+    print(f"{total} event(s) {would}published again, those since {arguments.since:%Y-%m-%dT%H:%M:%SZ}")
+    return 0
+
+
+def parse_since(text: str) -> datetime:
+    """Return the time that ISO 8601 or a duration ago means, in UTC."""
+    try:
+        then = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return datetime.now(UTC) - timedelta(milliseconds=parse_duration(text))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(
+                f"neither a time such as 2026-11-23T08:00Z nor a duration: {error}"
+            ) from None
+    then = (then if then.tzinfo is not None else then.replace(tzinfo=UTC)).astimezone(UTC)
+    if then > datetime.now(UTC):
+        raise argparse.ArgumentTypeError(f"{text} has not been yet")
+    return then
+
+
+def _replay(settings: OutboxSettings, since: int, *, dry: bool) -> int:
+    stream = Stream(settings.url, settings.namespace, settings.retention)
+    published = 0
+    try:
+        for batch in batches(kept_since(settings, since)):
+            if not dry:
+                stream.append([kept.entry for kept in batch])
+            published += len(batch)
+    finally:
+        stream.close()
+    return published
