@@ -89,14 +89,14 @@ class Table:
         with self._transaction() as run:
             run(_SCHEMA.read_text("utf-8"))
 
-    def turn(self, append: Callable[[Sequence[Entry]], None]) -> int:
-        """Give the oldest entries that wait to `append` and mark them; return how many, 0 while another relay does it.
+    def turn(self, append: Callable[[Sequence[Entry]], None]) -> int | None:
+        """Give the oldest entries that wait to `append` and mark them; return how many, None if another relay is at it.
 
         If `append` raises, nothing is marked.
         """
         with self._transaction() as run:
             if not run(_LOCK, key=self._key).scalar():
-                return 0
+                return None
             rows = run(_WAITING, namespace=self._namespace, rows=BATCH_ROWS, size=BATCH_BYTES).all()
             if rows:
                 append([Entry(str(event_id), body.encode()) for _, event_id, body in rows])
@@ -181,7 +181,9 @@ def _library() -> Any:
 
 
 def _missing(name: str) -> ConfigError:
-    return ConfigError(f"{name} is not installed, which Kinto's database needs: pip install 'kinto[postgresql]'")
+    return ConfigError(
+        f"{name} is not installed, which Kinto's database needs: pip install 'sqlalchemy<3' psycopg2-binary"
+    )
 
 
 @functools.cache

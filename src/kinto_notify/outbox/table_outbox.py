@@ -93,8 +93,9 @@ class TableOutbox:
         except BaseException:
             self.news = True
             raise
-        self.news = self.news or bool(published)
-        return published
+        # The other relay may have looked before our process committed: ask again.
+        self.news = self.news or published is None or published > 0
+        return published or 0
 
     def depth(self) -> Depth:
         """Count what waits in the database."""

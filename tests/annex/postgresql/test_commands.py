@@ -56,6 +56,16 @@ def test_once_publishes_what_waits(external: PostgresKinto, stream: StreamReader
     assert command("relay", "--ini", str(external.ini), "--once").stdout == "0 event(s) published\n"
 
 
+def test_once_also_empties_a_table_that_kinto_has_left_for_the_spool(
+    external: PostgresKinto, stream: StreamReader
+) -> None:
+    write(external, "a")
+    external.kill()
+    edit(external, f"{PREFIX}.outbox = postgresql\n# ", f"{PREFIX}.outbox = spool\n")
+    assert command("relay", "--ini", str(external.ini), "--once").stdout == "1 event(s) published\n"
+    assert ids(stream) == ["a"]
+
+
 def test_two_relays_serve_one_database(external: PostgresKinto, stream: StreamReader) -> None:
     relays = [start_relay(external) for _ in range(2)]
     names = [f"b{n}" for n in range(60)]
