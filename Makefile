@@ -14,15 +14,20 @@ WANTED := pyproject.toml $(PINS)
 # The stamps stand for "installed since these files last changed"; whoever has the second has the first.
 DEMO_STAMP := $(VENV)/.installed-demo
 DEV_STAMP := $(VENV)/.installed-dev
+BENCH_STAMP := $(VENV)/.installed-bench
 # The version check of pip is a question to the network that nobody asked.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# One environment for each file of requirements in tests/matrix/.
+MATRIX := build/matrix
+MATRIX_STAMPS := $(patsubst tests/matrix/%.txt,$(MATRIX)/%/.installed,$(wildcard tests/matrix/*.txt))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check format lock clean
+.PHONY: help install demo test test-matrix bench check format lock clean
 
 help:  ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(DEV_STAMP)  ## Make .venv with all that development needs
 
@@ -31,6 +36,12 @@ demo: $(DEMO_STAMP)  ## Write to a real Kinto, watch the mail arrive (DEMO=once:
 
 test: $(DEV_STAMP)  ## Run all tests, on real servers (ARGS="tests/demo -x" for some of them)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS)  ## Run a smoke test on Kinto 26.5, 19.6, 13.6 and Cliquet 3.1, each in its own environment
+	MATRIX=$(MATRIX) $(BIN)/python -m pytest tests/matrix/smoke.py $(ARGS)
+
+bench: $(BENCH_STAMP)  ## Measure what a write costs, against kinto-redis and kinto-emailer (three minutes)
+	$(BIN)/python benchmarks/write_cost.py
 
 check: $(DEV_STAMP)  ## Check style, format, types and the direction of imports
 	$(BIN)/ruff check
@@ -72,3 +83,16 @@ $(DEV_STAMP): $(WANTED) | $(BIN)/python
 	@echo "installing kinto-notify[dev] into $(VENV) (once, about half a minute)"
 	@$(PIP) install -c $(PINS) -e '.[dev,uvloop]'
 	@touch $@ $(DEMO_STAMP)
+
+$(BENCH_STAMP): $(WANTED) | $(BIN)/python
+	@echo "installing kinto-notify[bench] into $(VENV) (once, about half a minute)"
+	@$(PIP) install -c $(PINS) -e '.[bench,uvloop]'
+	@touch $@ $(DEV_STAMP) $(DEMO_STAMP)
+
+# No pins of ours: the old ones have their own. Only the base install, as in Kinto's own process.
+$(MATRIX)/%/.installed: tests/matrix/%.txt $(WANTED) | $(BIN)/python
+	@echo "installing $* and kinto-notify into $(@D) (once, about a quarter of a minute)"
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install -r $< -e .
+	@touch $@

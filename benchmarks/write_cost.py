@@ -1,0 +1,124 @@
+"""What a write to Kinto costs with each way to tell of it: all in one run, in turns.
+
+    python benchmarks/write_cost.py [process | http] [--rounds 20] [--block 60]
+
+In: nothing but this machine. Out: for each way (webtest in Kinto's own process; HTTP to `kinto start`) a table: the
+median and the 95th percentile of a small record's PUT, the processor time of Kinto's whole process for each (relay and
+all, and least disturbed by other work on the machine), and what they are more than those of the two Kintos that tell
+nobody. Each contestant works alone, a block at a time, in an order that turns; what its writes set off (the relay, the
+mails) must be over before the next one's turn, so that it falls into its own. Ends with 1 where ours breaks its
+promise: median +10 %, p95 +5 ms. On a machine that has other work both mean little: the load is told too.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What tests use to start servers is used here too.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from contestants import STORAGES, Contestant, contestants
+from kintos import InProcess, Kinto, OverHttp
+from tools.write_cost import MEDIAN_LIMIT, P95_LIMIT_MS, WARM_UP
+
+WAYS: dict[str, Callable[[Contestant, str, Path], Kinto]] = {"process": InProcess, "http": OverHttp}
+#: Of a contestant that waits for a mail server, this part of a block.
+SLOW_PART = 20
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a contestant took: each write's time, and the processor's for all of them with what they set off."""
+
+    by: Contestant
+    written: int = 0
+    times: list[float] = field(default_factory=list)
+    processor: float = 0.0
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.times)
+
+    @property
+    def p95(self) -> float:
+        return statistics.quantiles(self.times, n=20)[-1]
+
+
+def measure(way: str, storage: str, rounds: int, size: int) -> list[Taken]:
+    """Let them write in turns, each round in another order; the round before the first warms up."""
+    with contextlib.ExitStack() as ending:
+        place = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="write-cost-")))
+        everyone = [Taken(one) for one in ending.enter_context(contestants(place))]
+        kintos: list[Kinto] = []
+        for number, one in enumerate(everyone):
+            directory = place / f"kinto-{number}"
+            directory.mkdir()
+            kintos.append(WAYS[way](one.by, storage, directory))
+            ending.callback(kintos[-1].close)
+        pairs = list(zip(everyone, kintos, strict=True))
+        for turn in range(-1, rounds):
+            first = turn % len(pairs)
+            for one, kinto in pairs[first:] + pairs[:first]:
+                take_turn(one, kinto, size if turn >= 0 else WARM_UP, counts=turn >= 0)
+    return everyone
+
+
+def take_turn(one: Taken, kinto: Kinto, number: int, *, counts: bool) -> None:
+    """Let one write, and wait until what that set off is over."""
+    number = max(1, number // SLOW_PART) if one.by.slow else number
+    before = kinto.processor()
+    times = kinto.block(one.written, number)
+    one.written += number
+    one.by.settle(one.written)
+    if counts:
+        one.times += times
+        one.processor += kinto.processor() - before
+
+
+def report(title: str, everyone: list[Taken]) -> bool:
+    """Print a table in Markdown; tell whether the promise holds."""
+    alone = [one for one in everyone if one.by.bare]
+    median = statistics.mean(one.median for one in alone)
+    p95 = max(one.p95 for one in alone)
+    once = statistics.mean(one.processor / len(one.times) for one in alone)
+    print(f"\n{title}\n\n| | writes | median | | p95 | | processor | |\n|---|--:|--:|--:|--:|--:|--:|--:|")
+    kept = True
+    for one in everyone:
+        grown, later = one.median / median, one.p95 - p95
+        cpu = one.processor / len(one.times)
+        cells = [f"{one.median:.2f} ms", ratio(grown), f"{one.p95:.2f} ms", f"{later:+.2f} ms", f"{cpu:.2f} ms"]
+        print("|", " | ".join([one.by.name, str(len(one.times)), *cells, ratio(cpu / once)]), "|")
+        kept &= not one.by.promised or (grown - 1 < MEDIAN_LIMIT and later < P95_LIMIT_MS)
+    return kept
+
+
+def ratio(times: float) -> str:
+    """Say it in percent while that says something."""
+    return f"{times - 1:+.0%}" if times < 2 else f"×{times:.0f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", nargs="?", choices=WAYS, help="only this way")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--block", type=int, default=60, help="writes in a row")
+    asked = parser.parse_args()
+    print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    began, kept = time.monotonic(), True
+    for storage in STORAGES:
+        for way in [asked.way] if asked.way else WAYS:
+            kept &= report(f"{way}, {storage}", measure(way, storage, asked.rounds, asked.block))
+    promise = f"median below +{MEDIAN_LIMIT:.0%}, p95 below +{P95_LIMIT_MS:.0f} ms"
+    print(f"\n{promise}: {'kept' if kept else 'BROKEN'} ({time.monotonic() - began:.0f} s)")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
