@@ -103,3 +103,17 @@ def test_d2_a_bug_after_the_body_went_out_is_ambiguous() -> None:
     assert (before.not_before, before.ambiguous) == (0, False)
     assert (after.not_before, after.ambiguous) == (AMBIGUOUS_DELAY_MS, True)
     assert "secret" not in str(before.reply)
+
+
+async def test_d11_a_lease_that_is_over_stops_before_the_body(client: Client) -> None:
+    """And nothing is settled: it is due again, perhaps elsewhere."""
+    telemetry = Telemetry()
+    ledger = Ledger(Deliveries(client), telemetry)
+    async with SmtpServer() as server:
+        pool = Pool(parse_relays(server.url), sessions=1)
+        courier = Courier(Deliveries(client), pool, ledger, telemetry, policy=POLICY)
+        ledger.hold([DELIVERY], time.monotonic() - 3600)
+        await courier._attempt(DELIVERY, b"\r\nbody", 0, time.monotonic())
+        await pool.close()
+        assert (server.reached["data"], server.reached["body"], server.mails) == (1, 0, [])
+    assert ledger.untold == 0
