@@ -73,6 +73,12 @@ def test_a_spool_of_ones_own_is_for_the_spool(tmp_path: Path) -> None:
         read(url=URL, outbox="spool", strict="yes")
 
 
+@pytest.mark.parametrize("pointer", ["/id", "/last_modified"])
+def test_what_names_an_object_or_its_write_cannot_be_redacted(pointer: str) -> None:
+    with pytest.raises(ConfigError, match=f"n.redact: {pointer} cannot be hidden"):
+        read(url=URL, redact=f"/name {pointer}")
+
+
 def test_k21_all_problems_at_once_each_with_its_name() -> None:
     with pytest.raises(ConfigError) as caught:
         read(

@@ -203,6 +203,9 @@ def _pointers(text: str) -> tuple[tuple[str, ...], ...]:
     for pointer in text.split():
         if not pointer.startswith("/") or pointer == "/":
             raise ValueError(f"{pointer!r} is not a JSON pointer such as /password")
+        if pointer in ("/id", "/last_modified"):
+            # They tell which object it is, and whether its write was committed.
+            raise ValueError(f"{pointer} cannot be hidden")
         # RFC 6901: ~1 first, so that ~01 stays "~1".
         steps = (step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/"))
         pointers.append(tuple(steps))
