@@ -40,7 +40,7 @@ test: $(DEV_STAMP)  ## Run all tests, on real servers (ARGS="tests/demo -x" for 
 test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS)  ## Run a smoke test on Kinto 26.5, 19.6, 13.6 and Cliquet 3.1, each in its own environment
 	MATRIX=$(MATRIX) $(BIN)/python -m pytest tests/matrix/smoke.py $(ARGS)
 
-bench: $(BENCH_STAMP)  ## Measure what a write costs, against kinto-redis and kinto-emailer (three minutes)
+bench: $(BENCH_STAMP)  ## Measure what a write costs, against kinto-redis and kinto-emailer (two minutes)
 	$(BIN)/python benchmarks/write_cost.py
 
 check: $(DEV_STAMP)  ## Check style, format, types and the direction of imports
