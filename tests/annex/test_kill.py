@@ -1,41 +1,11 @@
 """A real Kinto, killed under load: every write that was answered is in the stream."""
 
-import json
 import signal
-import threading
 from pathlib import Path
 
 from kinto_notify.demo.servers import KintoServer, RedisServer
 from support.stream import StreamReader, eventually
-
-
-class Writer(threading.Thread):
-    """Creates records until its Kinto is gone; remembers those that were answered."""
-
-    def __init__(self, kinto: KintoServer, name: str) -> None:
-        super().__init__()
-        self.kinto = kinto
-        self.prefix = name
-        self.answered: list[str] = []
-        self.fault: Exception | None = None
-
-    def run(self) -> None:
-        number = 0
-        while True:
-            record = f"{self.prefix}-{number}"
-            number += 1
-            try:
-                status, _ = self.kinto.request(
-                    "PUT", f"/buckets/b/collections/c/records/{record}", json.dumps({"data": {"n": number}}).encode()
-                )
-            except OSError:
-                return
-            except Exception as fault:
-                # The answer was cut off in the middle: http.client has a class for each place.
-                self.fault = fault
-                return
-            assert status == 201
-            self.answered.append(record)
+from support.writers import Writer
 
 
 def test_k01_sigkill_under_load_loses_no_answered_write(
