@@ -1,6 +1,8 @@
 """Redis closed, hung, full, read-only or of another kind: a write never pays, and all is delivered afterwards."""
 
 import signal
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import redis
 import webtest
 
 from kinto_notify.demo.servers import RedisServer
+from kinto_notify.outbox.pump import Trouble
+from kinto_notify.outbox.spool import Depth
 from support.kinto_app import RECORDS
 from support.stream import StreamReader, eventually
 
@@ -106,6 +110,22 @@ def test_redis_refuses(
     assert ids(stream) == ["a", "b", "c"]
     stream.close()
     admin.close()
+
+
+def test_trouble_is_told_though_the_outbox_cannot_be_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counting reads the file, which may be what is broken: raised here, it would end the relay thread for good."""
+
+    def unreadable() -> Depth:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    trouble = Trouble(unreadable)
+    trouble.met("closed")
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    trouble.met("still closed")
+    assert "still closed" in caplog.text
 
 
 def test_the_log_never_shows_the_password(

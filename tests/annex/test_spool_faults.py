@@ -100,6 +100,19 @@ def test_a_deleted_file_is_noticed_and_what_it_held_is_kept(outbox: SpoolOutbox,
     outbox.close()
 
 
+def test_what_was_read_from_a_file_marks_nothing_in_the_next_one(outbox: SpoolOutbox) -> None:
+    """A request may replace the file while the relay is between stream and mark: rows are numbered from 1 again."""
+    outbox.commit(outbox.prepare([entry(0)], ""))
+    on_their_way = outbox.waiting(10, 1 << 20)
+    here = outbox._here()
+    assert here.spool is not None
+    outbox._replace(here, here.spool, "was moved")
+    outbox.commit(outbox.prepare([entry(1)], ""))
+    outbox.published(on_their_way)
+    assert waiting(outbox) == ["id-1"]
+    outbox.close()
+
+
 def test_k10_a_disk_that_takes_nothing_fails_no_write_and_loses_nothing(
     make_app: MakeApp, stream: StreamReader, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

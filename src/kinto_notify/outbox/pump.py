@@ -4,6 +4,7 @@ In: a source of committed entries and the stream. Out: how many went. A crash be
 batch again under the same event ids. Raises `StoreUnavailable` when Redis takes nothing.
 """
 
+import contextlib
 import logging
 import random
 import time
@@ -67,7 +68,10 @@ class Trouble:
             logger.error("kinto-notify: the stream takes nothing (%s); the outbox holds what is written", why)
         elif time.monotonic() - self._told >= _TELL_AGAIN_SECONDS:
             self._told = time.monotonic()
-            depth = self._depth()
+            depth = Depth()
+            # What the outbox holds may be what can't be read: that must not end the relay.
+            with contextlib.suppress(Exception):
+                depth = self._depth()
             told = (depth.rows, depth.age, why)
             logger.error("kinto-notify: %d event(s) wait in the outbox, the oldest for %.0f s (%s)", *told)
 

@@ -42,10 +42,11 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A committed row that the stream does not have yet."""
+    """A committed row that the stream does not have yet; `source` is None for one in memory."""
 
     seq: int
     entry: Entry
+    source: "Spool | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class Spool:
                 if state == 2 and at > now_ms() - HOLD_BACK_MS:
                     break
                 if state == 3:
-                    found.append(Waiting(seq, Entry(event_id, body)))
+                    found.append(Waiting(seq, Entry(event_id, body), self))
                     size -= len(body)
                     if size <= 0:
                         break

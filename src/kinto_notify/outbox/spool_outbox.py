@@ -152,9 +152,10 @@ class SpoolOutbox:
     def published(self, waiting: Sequence[Waiting]) -> None:
         """Mark what `waiting` returned as published."""
         here = self._here()
-        for _ in [row for row in waiting if row.seq < 0]:
+        for _ in [row for row in waiting if row.source is None]:
             self._release(here)
-        seqs = [row.seq for row in waiting if row.seq >= 0]
+        # A request may have put a new file in the old one's place meanwhile: the numbers are not its rows'.
+        seqs = [row.seq for row in waiting if row.source is not None and row.source is here.spool]
         if seqs and here.spool is not None:
             here.spool.published(seqs)
 
