@@ -123,17 +123,6 @@ class Filing:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenDigest:
-    """A digest that is due, or will be."""
-
-    id: str
-    identity: str
-    first: int
-    due: int
-    changes: int
-
-
-@dataclass(frozen=True, slots=True)
 class FrozenDigest:
     """A digest that takes nothing more. `frozen` is its date in every retry; `cursor` how many recipients are done."""
 

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 Pointer = tuple[str, ...]
 
-#: What stands where a redacted value stood; the same text as in Kinto's process, so that a reader sees one word.
-REDACTED = "[redacted]"
-
 
 class _Missing:
     """The type of `MISSING`."""
