@@ -40,18 +40,25 @@ class Deferred:
     """Not now. `not_before` is the least delay in milliseconds; the age-based delay may be longer.
 
     `ambiguous`: the final dot was sent and no reply came (RFC 1047), so the smarthost may have taken it.
+    `throttled`: the smarthost says that mails come too fast.
     """
 
     reply: Reply
     not_before: int = 0
     ambiguous: bool = False
+    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Never: this delivery goes to the dead letters."""
+    """Never: this delivery goes to the dead letters.
+
+    `too_big`: a smaller message might pass. `unknown_mailbox`: nobody has this address.
+    """
 
     reply: Reply
+    too_big: bool = False
+    unknown_mailbox: bool = False
 
 
 Outcome = Sent | Deferred | Refused

@@ -46,7 +46,14 @@ class OutboxUnavailable(Unavailable):
 
 
 class RelayFault(Unavailable):
-    """The smarthost itself is at fault (connection, greeting, login, our sender): no delivery is to blame."""
+    """The smarthost itself is at fault (connection, greeting, login, our sender): no delivery is to blame.
+
+    `throttled`: it says that mails come too fast.
+    """
+
+    def __init__(self, message: str = "", /, *, throttled: bool = False) -> None:
+        super().__init__(message)
+        self.throttled = throttled
 
 
 class TryLater(KintoNotifyError):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Outcome, Refused, Reply, Sent
+from kinto_notify.smtp.reasons import throttled, too_big, unknown_mailbox
 
 
 class Phase(StrEnum):
@@ -52,6 +53,11 @@ class RelayAtFault:
 
     reply: Reply
 
+    @property
+    def throttled(self) -> bool:
+        """Whether it says that mails come too fast (only where it speaks of mail, not in a refused login)."""
+        return self.reply.phase not in _OPENING and throttled(self.reply)
+
     def __str__(self) -> str:
         text = f"{self.reply.code} {self.reply.text}" if self.reply.code else self.reply.text
         return f"at {self.reply.phase}: {text}"
@@ -83,11 +89,16 @@ def judge(phase: Phase, code: int, text: str) -> Verdict:
         # Nothing of the message has been said yet. Later the recipient or the content may be what kills the session.
         return RelayAtFault(reply)
     if not 500 <= code <= 599 or (code == _BAD_SEQUENCE and phase is not Phase.MAIL):
-        return Deferred(reply)
+        return Deferred(reply, throttled=throttled(reply))
     if phase is Phase.MAIL and code != 552 and not _ABOUT_THE_MESSAGE.match(reply.text):
         # The sender is the operator's setting: refusing it must not bury the whole queue.
         return RelayAtFault(reply)
-    return Refused(reply)
+    return refusal(reply)
+
+
+def refusal(reply: Reply) -> Refused:
+    """Refuse for good, and say what about."""
+    return Refused(reply, too_big=too_big(reply), unknown_mailbox=unknown_mailbox(reply))
 
 
 def _after_dot(code: int, reply: Reply) -> Outcome:
@@ -95,9 +106,9 @@ def _after_dot(code: int, reply: Reply) -> Outcome:
     if 200 <= code <= 299:
         return Sent(reply)
     if 400 <= code <= 499:
-        return Deferred(reply)
+        return Deferred(reply, throttled=throttled(reply))
     if 500 <= code <= 599:
-        return Refused(reply)
+        return refusal(reply)
     # RFC 1047: it may have been taken.
     return Deferred(reply, not_before=AMBIGUOUS_DELAY_MS, ambiguous=True)
 

@@ -184,7 +184,7 @@ class Pool:
             return None
         verdict = await self._transact(session, envelope, before_body)
         if isinstance(verdict, RelayAtFault):
-            raise RelayFault(self._trip(session.relay, verdict, begun))
+            raise RelayFault(self._trip(session.relay, verdict, begun), throttled=verdict.throttled)
         return verdict
 
     async def _transact(self, session: Session, envelope: Envelope, before_body: Callable[[], None] | None) -> Verdict:

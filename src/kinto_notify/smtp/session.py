@@ -17,7 +17,7 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponse
 from kinto_notify.delivery import Envelope, Refused, Reply
 from kinto_notify.smarthost import Relay
 from kinto_notify.smtp.opening import client, connected_socket, negotiate, told
-from kinto_notify.smtp.outcome import Phase, RelayAtFault, Verdict, in_step, judge, proceeds
+from kinto_notify.smtp.outcome import Phase, RelayAtFault, Verdict, in_step, judge, proceeds, refusal
 from kinto_notify.smtp.timeouts import Timeouts
 from kinto_notify.smtp.wire import on_the_wire
 
@@ -239,4 +239,4 @@ class Session:
 
 def _refusal(code: int, text: str) -> Refused:
     """Refuse in the relay's place, with the reply it would give at MAIL."""
-    return Refused(Reply(code, text, Phase.MAIL))
+    return refusal(Reply(code, text, Phase.MAIL))
