@@ -1,6 +1,7 @@
 """Intake: stream entry → validated event → filed under its digests.
 
-In: entries of the stream (our own pending ones first, after every error; those of the dead; then new ones). Out: one
+In: entries of the stream (our own pending ones first, after every error; those of the dead; then new ones; now and then
+those that are pending with nobody, since somebody deleted their consumer). Out: one
 atomic `file` per batch. A malformed entry becomes a dead letter in the same step; faults of Redis never count against
 an entry, they are raised as `StoreUnavailable` and the entries stay pending.
 """
@@ -27,9 +28,9 @@ FATAL_TIMES = 3
 #: than this. A plural delete of thousands of objects with many subscriptions would take seconds and 50 MB.
 TURN_S = 0.1
 BATCH_BYTES = 1024 * 1024
-#: How often we look for entries of daemons that died, and trim what everybody has read.
+#: How often we look for entries of daemons that died, and trim what everybody has read and look for what is stranded.
 CLAIM_EVERY_S = 15.0
-TRIM_EVERY_S = 5.0
+TIDY_EVERY_S = 5.0
 
 
 class Intake:
@@ -56,26 +57,26 @@ class Intake:
         # Entries that were begun alone and whose end is not noted in Redis yet, and how often they were begun.
         self._alone: dict[str, int] = {}
         self._next_claim = 0.0
-        self._next_trim = 0.0
+        self._next_tidying = 0.0
 
     async def step(self) -> None:
         """Read and file one batch; waits about a second for new entries when there is nothing to do."""
         await self.work(wait=True)
 
     async def work(self, *, wait: bool) -> int:
-        """File a batch of what was read, reading first if nothing is left of it; return how many entries it had."""
+        """File a batch of what was read, reading first if nothing is left of it; return how many entries it met."""
         try:
             lost = 0
             if not self._read:
                 lost = await self._receive(await self._next(wait=wait))
             filed = await self._file_some()
-            await self._trim()
+            found = await self._tidy()
         except BaseException:
             # What is in hand is pending too.
             self._read.clear()
             self._recovering = True
             raise
-        return lost + filed
+        return lost + filed + found
 
     async def finish(self) -> None:
         """File what was read already, and read no more."""
@@ -161,15 +162,23 @@ class Intake:
 
     def _tell(self, result: FilingResult, poison: Sequence[Poison]) -> None:
         self._telemetry.filed(result.filed, result.known, result.buried)
+        if result.stranded:
+            self._telemetry.entries_stranded(result.stranded)
         for bad in poison:
             self._telemetry.poison(bad.entry.id, bad.reason)
         if result.soonest >= 0:
             self._due(result.soonest)
 
-    async def _trim(self) -> None:
-        if time.monotonic() >= self._next_trim:
-            await self._stream.trim(self._keep_ms)
-            self._next_trim = time.monotonic() + TRIM_EVERY_S
+    async def _tidy(self) -> int:
+        """Trim what everybody has read, and take in hand what is pending with nobody; return how many that were."""
+        if time.monotonic() < self._next_tidying:
+            return 0
+        await self._stream.trim(self._keep_ms)
+        stranded = await self._stream.stranded()
+        self._read.extend(stranded)
+        # Where there is one there may be more, as soon as these are filed.
+        self._next_tidying = 0.0 if stranded else time.monotonic() + TIDY_EVERY_S
+        return len(stranded)
 
 
 def sort(

@@ -53,6 +53,9 @@ class Telemetry:
         self._events = Counter(
             "kinto_notify_events", "Stream entries by what became of them", ["result"], registry=self.registry
         )
+        self._stranded = Counter(
+            "kinto_notify_stranded", "Filed entries that were pending with nobody", registry=self.registry
+        )
         self._slow_patterns = Counter(
             "kinto_notify_slow_patterns", "Events a subscription missed for a pattern too slow", registry=self.registry
         )
@@ -167,7 +170,14 @@ class Telemetry:
     def entries_lost(self, entries: list[str]) -> None:
         """Entries were trimmed from the stream before we read them (not by us)."""
         self._events.labels("lost").inc(len(entries))
-        self._log.error("entries lost from the stream", entries=entries[:20])
+        self._log.error(
+            "entries lost from the stream", number=len(entries), entries=entries[:20], hint="kinto-notify replay"
+        )
+
+    def entries_stranded(self, number: int) -> None:
+        """Entries were filed that were pending with nobody: somebody had deleted their consumer."""
+        self._stranded.inc(number)
+        self._log.warning("stranded entries filed", number=number)
 
     # Digests.
 

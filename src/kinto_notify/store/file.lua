@@ -6,7 +6,7 @@
 --   entries: count, then per entry: stream id, event id, seen key, filings, then per filing: digest index (from 1),
 --            counters, {name, number}..., lines, {line}...
 --            filings = -1: a malformed entry, followed by reason, v, event: it becomes a dead letter instead.
--- Returns {filed, known, not ours any more, buried, ms until the soonest digest is due or -1}.
+-- Returns {filed, known, filed before, buried, ms until the soonest digest is due or -1, stranded}.
 
 local stream, prefix, group = KEYS[1], ARGV[1], ARGV[2]
 local at = 2
@@ -40,11 +40,20 @@ local function open(d)
   d.open = true
 end
 
+-- Whether an entry is still to be filed is told by the stream and by the ids in `filed`, not by the pending list: an
+-- entry whose consumer somebody deleted is in no pending list any more, and yet nobody has filed it.
+local function take_in(id)
+  local pending = redis.call('XACK', stream, group, id) == 1
+  if not pending and #redis.call('XRANGE', stream, id, id) == 0 then return false, false end
+  local ours = redis.call('ZADD', prefix .. ':filed', 'NX', string.match(id, '^%d+'), id) == 1
+  return ours, ours and not pending
+end
+
 local expiries = {}
-local filed, known, gone, buried, changes = 0, 0, 0, 0, 0
+local filed, known, gone, buried, changes, stranded = 0, 0, 0, 0, 0, 0
 for _ = 1, tonumber(take()) do
   local id, event, seen, filings = take(), take(), take(), tonumber(take())
-  local ours = redis.call('XACK', stream, group, id) == 1
+  local ours, lone = take_in(id)
   local fresh = ours
   if filings == -1 then
     local reason, version, body = take(), take(), take()
@@ -61,6 +70,7 @@ for _ = 1, tonumber(take()) do
     if fresh then filed = filed + 1 else known = known + 1 end
   end
   if not ours then gone = gone + 1 end
+  if lone and fresh then stranded = stranded + 1 end
   for _ = 1, math.max(filings, 0) do
     local d = digests[tonumber(take())]
     if fresh and not d.open then open(d) end
@@ -110,4 +120,4 @@ end
 redis.call('HINCRBY', prefix .. ':totals', 'events', filed)
 redis.call('HINCRBY', prefix .. ':totals', 'changes', changes)
 redis.call('HINCRBY', prefix .. ':totals', 'known', known)
-return { filed, known, gone, buried, soonest }
+return { filed, known, gone, buried, soonest, stranded }

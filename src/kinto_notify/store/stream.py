@@ -23,6 +23,12 @@ HOUR_MS = 3_600_000
 _SILENT_MS = 86_400_000
 #: Daemons that one entry ends follow each other within minutes; after so long without any, all is forgotten.
 _ALONE_MS = 86_400_000
+#: How many entries one script removes or looks at (they may be 256 KiB each), so that it stays short; and how many
+#: scripts follow each other.
+_TRIMMED, _AUDITED = 1_000, 64
+_MOST_SCRIPTS = 100
+#: Nobody counts how often a stranded entry was handed out: it may be what ended its daemon, so it is handled alone.
+_UNKNOWN_TIMES = 1_000_000
 
 Fields = dict[bytes, bytes]
 #: What XREADGROUP answers under protocol 2.
@@ -75,13 +81,17 @@ class Poison:
 
 @dataclass(frozen=True, slots=True)
 class FilingResult:
-    """What a batch came to; `soonest` is in how many ms the first of its digests is due, -1 for none."""
+    """What a batch came to; `soonest` is in how many ms the first of its digests is due, -1 for none.
+
+    `stranded` are those among the filed that were pending with nobody.
+    """
 
     filed: int = 0
     known: int = 0
     gone: int = 0
     buried: int = 0
     soonest: int = -1
+    stranded: int = 0
 
 
 class Stream:
@@ -199,7 +209,7 @@ class Stream:
     async def file(self, filed: Sequence[Filed], poison: Sequence[Poison]) -> FilingResult:
         """Acknowledge entries and add them to their digests, each whole or not at all; a known event id adds nothing.
 
-        An entry that is no longer pending was filed by another daemon: it counts as `gone` and adds nothing.
+        An entry that another daemon has filed, or that was removed from the stream, counts as `gone` and adds nothing.
         """
         if not filed and not poison:
             return FilingResult()
@@ -214,36 +224,35 @@ class Stream:
             await self._client.redis.xack(self._client.stream, GROUP, *entries)
 
     async def trim(self, keep: int) -> int:
-        """Trim entries that every group has read and acknowledged, or ours has and that are older than `keep` ms."""
-        now = await self._client.time()
-        async with translated():
-            groups = await self._client.redis.xinfo_groups(self._client.stream)
-            ours, others = None, []
-            for group in groups:
-                waiting = await self._client.redis.xpending(self._client.stream, group["name"])
-                low = waiting["min"] or _after(group["last-delivered-id"])
-                if group["name"] == GROUP.encode():
-                    ours = _number(low)
-                else:
-                    others.append(_number(low))
-            if ours is None:
-                return 0
-            least = min([ours, *others])
-            least = max(least, min(ours, (now - keep, 0)))
-            return int(
-                await self._client.redis.xtrim(self._client.stream, minid=f"{least[0]}-{least[1]}", approximate=False)
-            )
+        """Remove filed entries that every other group has read and acknowledged too, or that are older than `keep` ms.
+
+        Returns how many. What nobody has filed stays, whatever its age.
+        """
+        removed = 0
+        for _ in range(_MOST_SCRIPTS):
+            told = await self._client.run("trim", self._client.stream, [GROUP, keep, _TRIMMED])
+            assert isinstance(told, int)
+            removed += told
+            if told < _TRIMMED:
+                break
+        return removed
+
+    async def stranded(self) -> list[Entry]:
+        """Find entries that were handed out, are pending with nobody and were not filed; touches nothing.
+
+        That is what XGROUP DELCONSUMER leaves of a consumer's pending entries: no daemon would ever be given them
+        again. They are filed like all others, by whoever comes first. Call again until it is empty.
+        """
+        for _ in range(_MOST_SCRIPTS):
+            told = await self._client.run("audit", self._client.stream, [GROUP, _AUDITED])
+            assert isinstance(told, list)
+            if len(told) > 1 or not told[0]:
+                return [Entry(key.decode(), _pairwise(flat), _UNKNOWN_TIMES) for key, flat in told[1:]]
+        return []
 
 
-def _after(last: bytes) -> bytes:
-    """Return the smallest id greater than the last one delivered."""
-    ms, _, sequence = last.partition(b"-")
-    return b"%s-%d" % (ms, int(sequence) + 1)
-
-
-def _number(stream_id: bytes) -> tuple[int, int]:
-    ms, _, sequence = stream_id.partition(b"-")
-    return int(ms), int(sequence)
+def _pairwise(flat: Sequence[bytes]) -> Fields:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison]) -> list[Argument]:
