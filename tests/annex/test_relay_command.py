@@ -1,6 +1,7 @@
 """`kinto-notify relay` empties spools from outside Kinto."""
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,38 @@ def test_an_external_relay_serves_a_living_kinto(
         service.wait()
         kinto.stop()
     assert [c["id"] for _, c in stream.changes()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("once", [(), ("--once",)])
+def test_a_listener_whose_redis_hangs_holds_up_no_other(
+    tmp_path: Path, stream: StreamReader, redis_server: RedisServer, once: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hung = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        kinto = KintoServer(
+            tmp_path, hung,
+            f"{PREFIX}.relay = external\nkinto.event_listeners.other.use = kinto_notify.listener\n"
+            f"kinto.event_listeners.other.url = {redis_server.url}\nkinto.event_listeners.other.spool = {tmp_path}/2\n"
+            "kinto.event_listeners.other.relay = external",
+        )  # fmt: skip
+        ini = kinto.ini.read_text()
+        kinto.ini.write_text(ini.replace("kinto.event_listeners = notify", "kinto.event_listeners = notify other"))
+        with kinto:
+            assert kinto.request("PUT", "/buckets/a")[0] == 201
+            service = subprocess.Popen([sys.executable, "-m", "kinto_notify", "relay", "--ini", str(kinto.ini), *once])
+            try:
+                link, _ = silent.accept()
+                stream.wait(1)
+                with link:
+                    link.settimeout(10)
+                    asked = link.recv(65536)
+                    link.setblocking(False)
+                    # A relay that had given the silent one up would have closed this connection.
+                    with pytest.raises(BlockingIOError):
+                        assert link.recv(65536), f"closed after {asked!r}"
+            finally:
+                service.kill()
+                service.wait()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ import pytest
 import webtest
 from pyramid.exceptions import ConfigurationError
 
+from kinto_notify.credentials import SECRETS
 from kinto_notify.demo.servers import KintoServer, RedisServer
 from kinto_notify.errors import ConfigError
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
+from kinto_notify.settings import VARIABLES
 from support.stream import StreamReader
 
 MakeApp = Callable[..., webtest.TestApp]
@@ -178,6 +180,58 @@ def test_cliquets_own_name_and_the_projects_work_in_the_environment(monkeypatch:
     assert read_settings(settings, "event_listeners.notify.").url == "redis://cliquet"
     monkeypatch.setenv("FUNGI_EVENT_LISTENERS_NOTIFY_URL", "redis://fungi")
     assert read_settings(settings, "event_listeners.notify.").url == "redis://fungi"
+
+
+def test_k21_a_misspelt_variable_stops_kinto(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were it ignored, what it was to hide would be published."""
+    monkeypatch.setenv("KINTO_EVENT_LISTENERS_NOTIFY_REDACTT", "/password")
+    with pytest.raises(ConfigurationError) as caught:
+        make_app(url=URL)
+    told = "KINTO_EVENT_LISTENERS_NOTIFY_REDACTT: there is no such setting"
+    assert f"{told}; did you mean KINTO_EVENT_LISTENERS_NOTIFY_REDACT?" in str(caught.value)
+    assert "/password" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("KINTO_EVENT_LISTENERS_MY_NOTIFY_RETENTIO", True),
+        ("KINTO_EVENT_LISTENERS_MY_NOTIFY_COLOUR", True),
+        ("CLIQUET_EVENT_LISTENERS_MY_NOTIFY_REDAC", True),
+        ("KINTO_EVENT_LISTENERS_MY_NOTIFY_EXCLUDE_RESOURCES", False),
+        ("KINTO_EVENT_LISTENERS_MY_NOTIFY_ACTIONS", False),
+        ("KINTO_EVENT_LISTENERS_MY_NOTIFY_POOL_SIZE", False),
+        # Of other listeners, whose names begin like ours: in the list, in the ini only, or quite another.
+        ("KINTO_EVENT_LISTENERS_MY_NOTIFY_TWO_HOST", False),
+        ("KINTO_EVENT_LISTENERS_MY_NOTIFY_OFF_HOST", False),
+        ("KINTO_EVENT_LISTENERS_MY_HOST", False),
+        ("KINTO_EVENT_LISTENERS", False),
+        ("KINTO_STORAGE_REDACTT", False),
+    ],
+)
+def test_which_variables_are_misspelt(monkeypatch: pytest.MonkeyPatch, name: str, refused: bool) -> None:
+    prefix = "event_listeners.my-notify."
+    settings = {"settings_prefix": "kinto", "event_listeners": ["my-notify", "other.my_notify_two"]}
+    settings |= {f"{prefix}url": URL, "event_listeners.my_notify_off.use": "other"}
+    monkeypatch.setenv(name, "record" if name.endswith("RESOURCES") else "create my-notify other.my_notify_two")
+    if refused:
+        with pytest.raises(ConfigError, match=f"^{name}: there is no such setting"):
+            read_settings(settings, prefix)
+    else:
+        assert read_settings(settings, prefix).url == URL
+
+
+def test_variables_under_the_daemons_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kinto.includes = kinto_notify` reads KINTO_NOTIFY_..., where the daemon's own may stand, or a newer daemon's."""
+    settings = {"settings_prefix": "kinto", "notify.url": URL}
+    for name in {*VARIABLES, *(f"{secret}_FILE" for secret in SECRETS), "REDIS_SERVER", "FAULT"}:
+        monkeypatch.setenv(f"KINTO_NOTIFY_{name}", "blog")
+    assert read_settings(settings, "notify.").namespace == "blog"
+    monkeypatch.setenv("KINTO_NOTIFY_REDACTED", "/password")
+    with pytest.raises(ConfigError) as caught:
+        read_settings(settings, "notify.")
+    (told,) = caught.value.problems
+    assert told == "KINTO_NOTIFY_REDACTED: there is no such setting; did you mean KINTO_NOTIFY_REDACT?"
 
 
 def test_kintos_process_loads_nothing_of_the_daemon() -> None:

@@ -1,9 +1,15 @@
-"""`kinto-notify relay`: the relay outside Kinto's process, run as Kinto's user."""
+"""`kinto-notify relay`: the relay outside Kinto's process, run as Kinto's user.
+
+In: Kinto's ini. Out: what its listeners left in their outboxes is in the stream. Each listener has a thread of its own:
+one whose Redis hangs holds up no other.
+"""
 
 import argparse
 import logging
 import signal
 import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 from kinto_notify.errors import OutboxUnavailable, StoreUnavailable
@@ -27,28 +33,39 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """Drain what the ini's listeners left in their outboxes: once, or until SIGTERM."""
     drains = [Drain(settings) for settings in read_ini(arguments.ini)]
-    try:
-        if arguments.once:
-            total = 0
-            while published := sum(drain.turn() for drain in drains):
-                total += published
-            print(f"{total} event(s) published")
-            return 0
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        _until(stop, drains)
+    if arguments.once:
+        with ThreadPoolExecutor(len(drains)) as threads:
+            emptied = [threads.submit(_empty, drain) for drain in drains]
+        print(f"{sum(one.result() for one in emptied)} event(s) published")
         return 0
-    finally:
-        for drain in drains:
-            drain.close()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ThreadPoolExecutor(len(drains)) as threads:
+        serving = [threads.submit(_serve, drain, stop) for drain in drains]
+        # One that can't go on at all ends the others: whoever started us should know.
+        wait(serving, return_when=FIRST_EXCEPTION)
+        stop.set()
+    for one in serving:
+        one.result()
+    return 0
 
 
-def _until(stop: threading.Event, drains: list[Drain]) -> None:
-    troubles = [Trouble(drain.depth) for drain in drains]
-    while not stop.wait(max((trouble.pause() for trouble in troubles), default=0.0) or _POLL_SECONDS):
-        for drain, trouble in zip(drains, troubles, strict=True):
+def _empty(drain: Drain) -> int:
+    """Publish until nothing waits; return how many entries that were."""
+    total = 0
+    with closing(drain):
+        while published := drain.turn():
+            total += published
+    return total
+
+
+def _serve(drain: Drain, stop: threading.Event) -> None:
+    """Publish what comes until told to stop; Redis, database or spool directory may be away meanwhile."""
+    trouble = Trouble(drain.depth)
+    with closing(drain):
+        while not stop.wait(trouble.pause() or _POLL_SECONDS):
             try:
                 drain.turn()
                 trouble.over()

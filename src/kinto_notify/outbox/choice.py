@@ -29,17 +29,30 @@ def choose(
     if getattr(registry, "command", None) == "migrate":
         # Nothing is written now, and the table is about to be made.
         return None
-    asked = settings.outbox == "postgresql"
+    by_name = settings.outbox == "postgresql"
+    asked = by_name or settings.strict
     why_not = "" if settings.outbox != "spool" else "as it is set"
-    why_not = why_not or _storage_lacks(settings, registry) or _table_lacks(settings, asked=asked)
-    if why_not and (asked or settings.strict):
-        raise ConfigError(f"{prefix}{'outbox: postgresql' if asked else 'strict: true'} is not possible: {why_not}")
+    why_not = why_not or _storage_lacks(settings, registry)
+    try:
+        why_not = why_not or _table_lacks(settings)
+        why = "as it is set" if asked else "the table kinto_notify_outbox is there"
+    except OutboxUnavailable as error:
+        # Kinto too starts without its database, and takes no write before that is there.
+        why = f"as it is set; whether the table is there PostgreSQL does not say: {error}"
+        if not asked:
+            # Never decided again while we run: what the spool holds by then the table's events would overtake.
+            logger.warning(
+                "kinto-notify: outbox = spool in %s until Kinto is restarted, since PostgreSQL does not say whether"
+                " there is a table kinto_notify_outbox (%s); to take it for granted: %soutbox = postgresql",
+                settings.spool, error, prefix,
+            )  # fmt: skip
+            return None
+    if why_not and asked:
+        raise ConfigError(f"{prefix}{'outbox: postgresql' if by_name else 'strict: true'} is not possible: {why_not}")
     if why_not:
         logger.info("kinto-notify: outbox = spool in %s (%s)", settings.spool, why_not)
         return None
-    logger.info(
-        "kinto-notify: outbox = postgresql (%s)", "as it is set" if asked else "the table kinto_notify_outbox is there"
-    )
+    logger.info("kinto-notify: outbox = postgresql (%s)", why)
     return TableOutbox(
         database_client(registry),
         lambda: Table(settings.database, settings.namespace),
@@ -79,14 +92,9 @@ def _storage_lacks(settings: OutboxSettings, registry: Any) -> str:
     return ""
 
 
-def _table_lacks(settings: OutboxSettings, *, asked: bool) -> str:
+def _table_lacks(settings: OutboxSettings) -> str:
     table = Table(settings.database, settings.namespace)
     try:
         return "" if table.exists() else _NO_TABLE + _TO_MAKE_IT
-    except OutboxUnavailable as error:
-        unknown = f"PostgreSQL does not say whether there is a table kinto_notify_outbox: {error}"
-        logger.warning("kinto-notify: %s", unknown)
-        # Kinto too starts without its database, and takes no write before that is there.
-        return "" if asked else unknown
     finally:
         table.close()

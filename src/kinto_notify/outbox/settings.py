@@ -17,6 +17,7 @@ from kinto_notify.duration import parse_duration
 from kinto_notify.errors import ConfigError
 from kinto_notify.nearest import nearest
 from kinto_notify.outbox import redis_url
+from kinto_notify.outbox.environment import listener_prefixes, unknown_variables, variable
 
 #: Account events carry password hashes.
 NEVER_PUBLISHED = frozenset({"account"})
@@ -84,7 +85,7 @@ class _Reader:
 
     def _of_project(self, key: str) -> str:
         for project in self.projects:
-            name = f"{project}.{key}".replace(".", "_").replace("-", "_").upper()
+            name = variable(project, key)
             if name in os.environ:
                 return os.environ[name].strip()
         return str(self.settings.get(key) or "").strip()
@@ -169,6 +170,12 @@ class _Reader:
             if key == full or key in allowed or key in _OF_FORMER_LISTENERS:
                 continue
             self.problems.append(f"{full}: there is no such setting{nearest(key, allowed, self.prefix)}")
+        # Text in an ini; Python code that makes an application may give a list.
+        listed = self.settings.get("event_listeners")
+        named = " ".join(listed) if isinstance(listed, (list, tuple)) else self._of_project("event_listeners")
+        others = listener_prefixes(self.settings, named)
+        known = allowed | _OF_FORMER_LISTENERS
+        self.problems += unknown_variables(os.environ, self.projects, self.prefix, known, others)
 
 
 def _boolean(text: str) -> bool:
