@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import redis
 
 from kinto_notify.store.client import Client
 from kinto_notify.store.digests import Digests
@@ -81,6 +82,7 @@ def test_show_each_kind(desk: Desk, buried: dict[str, str]) -> None:
     digest = desk("dead-letters", "show", buried["digest"])
     assert digest.returncode == 0
     assert "reason         cannot be composed: LookupError" in digest.stdout
+    assert "create         /buckets/b/collections/c/records/buried" in digest.stdout
     delivery = desk("dead-letters", "show", buried["delivery"])
     assert delivery.returncode == 0
     assert "\n\nTo: refuse-550@example.org\n" in delivery.stdout
@@ -122,6 +124,68 @@ def test_drop_by_id_and_all(desk: Desk, buried: dict[str, str]) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no dead letters\n")
     mine = [key for key in desk.keyspace() if f"{{{desk.namespace}}}".encode() in key]
     assert not [key for key in mine if b":dead" in key or b":body" in key or b":frozen" in key], mine
+
+
+@pytest.mark.usefixtures("buried")
+@pytest.mark.parametrize(
+    ("arguments", "kinds"),
+    [
+        (["--reason", "json"], {"entry"}),
+        (["--reason", "CANNOT be"], {"digest"}),
+        (["--subscription", "default"], {"digest", "delivery"}),
+        (["--subscription", "file#default", "--reason", "550"], {"delivery"}),
+        (["--subscription", "def"], set()),
+        (["--recipient", "Refuse-550@Example.org"], {"delivery"}),
+        (["--recipient", "example.org"], set()),
+        (["--since", "1h"], {"entry", "digest", "delivery"}),
+        (["--since", "0s"], set()),
+    ],
+    ids=" ".join,
+)
+def test_filters(desk: Desk, arguments: list[str], kinds: set[str]) -> None:
+    """What a filter lists is what it retries and drops; the limit counts what is shown."""
+    assert {str(one["kind"]) for one in listed(desk, *arguments)} == kinds
+    assert len(listed(desk, *arguments, "--limit", "1")) == min(1, len(kinds))
+    done = desk("dead-letters", "drop", *arguments)
+    assert (done.returncode, done.stdout) == (0, f"{len(kinds)} dropped\n")
+    assert {str(one["kind"]) for one in listed(desk)} == {"entry", "digest", "delivery"} - kinds
+
+
+@pytest.mark.usefixtures("buried")
+def test_retry_by_filter(desk: Desk, smtp: SmtpServerThread) -> None:
+    """Once the address is right at the relay, those that it refused are sent and nothing else is touched."""
+    count = len(smtp.mails)
+    smtp.server.script["rcpt"] = "250 2.1.5 now we know them"
+    done = desk("dead-letters", "retry", "--reason", "550", "--since", "1h")
+    assert (done.returncode, done.stdout) == (0, "1 will be tried again\n")
+    assert desk("run", "--once").returncode == 0
+    assert [mail.recipient for mail in smtp.mails[count:]] == ["refuse-550@example.org"]
+    assert {str(one["kind"]) for one in listed(desk)} == {"entry", "digest"}
+
+
+@pytest.mark.parametrize("given", [[], ["ID", "--all"], ["ID", "--reason", "x"], ["--all", "--since", "1h"]])
+@pytest.mark.parametrize("act", ["retry", "drop"])
+def test_what_is_meant_must_be_plain(nowhere: Desk, act: str, given: list[str]) -> None:
+    """`--all` beside a filter could be read both ways."""
+    done = nowhere("dead-letters", act, *given)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr == f"kinto-notify: dead-letters {act}: name some ids, or a filter, or --all\n"
+
+
+def test_x14_what_is_retried_is_examined_as_new(desk: Desk, buried: dict[str, str], smtp: SmtpServerThread) -> None:
+    """A hostile hand in Redis changes what lies there: nothing of it reaches the wire or passes validation."""
+    count = len(smtp.mails)
+    prefix = f"{{{desk.namespace}}}:dead:"
+    with redis.Redis.from_url(desk.redis_url) as client:
+        hostile = "b@example.org>\r\nRCPT TO:<c@example.org"
+        client.hset(prefix + buried["delivery"], "recipient", hostile)
+        client.hset(prefix + buried["entry"], "entry_event", '{"id": "1", "source": "s", "type": "t", "data": {}}')
+    assert desk("dead-letters", "retry", buried["delivery"], buried["entry"]).returncode == 0
+    assert desk("run", "--once").returncode == 0
+    assert len(smtp.mails) == count
+    reasons = {str(one["kind"]): str(one["reason"]) for one in listed(desk)}
+    assert "not fit for the wire" in reasons["delivery"]
+    assert "data.changes: Field required" in reasons["entry"]
 
 
 @pytest.mark.parametrize("act", ["show", "retry", "drop"])

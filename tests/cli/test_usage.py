@@ -80,8 +80,8 @@ def test_a_wrong_command_line_is_told_in_two_lines(arguments: list[str], told: s
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["dead-letters", "retry"], "dead-letters retry: name some ids, or --all"),
-        (["dead-letters", "drop", "--all", "1"], "dead-letters drop: name some ids, or --all"),
+        (["dead-letters", "retry"], "dead-letters retry: name some ids, or a filter, or --all"),
+        (["dead-letters", "drop", "--all", "1"], "dead-letters drop: name some ids, or a filter, or --all"),
         (["check", "--offline", "--send-to", "a@example.org"], "check: --send-to needs the smarthost; leave --offline"),
         (["check", "--send-to", "nobody"], "check: --send-to: 'nobody'"),
         (["unit", "kinto-notfy.service"], "there is no unit 'kinto-notfy.service'"),

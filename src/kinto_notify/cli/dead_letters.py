@@ -1,15 +1,21 @@
-"""`kinto-notify dead-letters`: what will not be tried again, and why; look, retry or drop."""
+"""`kinto-notify dead-letters`: what will not be tried again, and why; look, retry or drop, by id or by filter."""
 
 import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
+from kinto_notify.cli.since import parse_since
 from kinto_notify.errors import BadInput, UsageError
 from kinto_notify.store.client import Client
-from kinto_notify.store.dead import MAX_DEAD, DeadLetter, DeadLetters
+from kinto_notify.store.dead import DeadLetter, DeadLetters
+from kinto_notify.subscription import FILE_HOME, identity
+
+_FILTERS = ("reason", "subscription", "recipient", "since")
+#: Named to `drop` at once; a script that takes more would hold up Redis.
+_BATCH = 200
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,9 +33,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         act.add_argument("ids", nargs="*", metavar="ID")
         act.add_argument("--all", action="store_true", help="all of them")
         act.set_defaults(act=name)
+        _add_filters(act)
+    _add_filters(listing)
     listing.set_defaults(act="list")
     showing.set_defaults(act="show")
     parser.set_defaults(run=run)
+
+
+def _add_filters(act: argparse.ArgumentParser) -> None:
+    """Add the filters, all of which must hold."""
+    act.add_argument("--reason", metavar="TEXT", help="those whose reason holds this text, in any case")
+    act.add_argument("--subscription", metavar="NAME", help="those of this subscription")
+    act.add_argument("--recipient", metavar="ADDRESS", help="those to this address")
+    act.add_argument("--since", type=parse_since, metavar="TIME", help="those buried since then: a time, or 2h")
 
 
 def _limit(text: str) -> int:
@@ -42,8 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out one act; 65 if a named dead letter is not there."""
     from kinto_notify.settings import load_settings
 
-    if arguments.act in ("retry", "drop") and bool(arguments.ids) == arguments.all:
-        raise UsageError(f"dead-letters {arguments.act}: name some ids, or --all")
+    if arguments.act in ("retry", "drop"):
+        filtered = any(getattr(arguments, name) is not None for name in _FILTERS)
+        if bool(arguments.ids) + arguments.all + filtered != 1:
+            raise UsageError(f"dead-letters {arguments.act}: name some ids, or a filter, or --all")
     settings = load_settings()
     acts: dict[str, Callable[[DeadLetters, argparse.Namespace], Awaitable[None]]] = {
         "list": _list,
@@ -65,16 +83,35 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _list(dead: DeadLetters, arguments: argparse.Namespace) -> None:
     count = 0
-    async for letter in dead.newest(arguments.limit):
+    async for letter in _matching(dead, arguments):
         count += 1
         if arguments.json:
             print(json.dumps(_described(letter), ensure_ascii=False))
         else:
             to, reason = _shown(letter.text("recipient")), _shown(letter.reason)
             print(f"{letter.id}  {_when(letter)}  {letter.kind:<8}  {to:<30}  {reason}")
+        if count == arguments.limit:
+            break
     if not arguments.json:
         total = await dead.count()
         print(f"{count} of {total} dead letters" if total else "no dead letters", file=sys.stderr)
+
+
+async def _matching(dead: DeadLetters, arguments: argparse.Namespace) -> AsyncIterator[DeadLetter]:
+    """Yield those that all given filters let through, the newest first."""
+    since = 0 if arguments.since is None else int(arguments.since.timestamp() * 1000)
+    async for letter in dead.newest(since):
+        if _holds(letter, arguments.reason, arguments.subscription, arguments.recipient):
+            yield letter
+
+
+def _holds(letter: DeadLetter, reason: str | None, subscription: str | None, recipient: str | None) -> bool:
+    named = letter.text("identity")
+    return (
+        (reason is None or reason.casefold() in letter.reason.casefold())
+        and (subscription is None or named in (subscription, identity(FILE_HOME, subscription)))
+        and (recipient is None or recipient.casefold() == letter.text("recipient").casefold())
+    )
 
 
 async def _show(dead: DeadLetters, arguments: argparse.Namespace) -> None:
@@ -92,6 +129,8 @@ async def _show(dead: DeadLetters, arguments: argparse.Namespace) -> None:
     elif mail:
         print()
         print(mail.decode("ascii", "replace").replace("\r\n", "\n"))
+    for line in await dead.lines(letter):
+        print(_shown(f"{line.action:<14} {line.uri or line.resource_name + ' ' + line.id}"))
 
 
 async def _retry(dead: DeadLetters, arguments: argparse.Namespace) -> None:
@@ -101,12 +140,14 @@ async def _retry(dead: DeadLetters, arguments: argparse.Namespace) -> None:
 
 
 async def _drop(dead: DeadLetters, arguments: argparse.Namespace) -> None:
-    print(f"{await dead.drop(await _chosen(dead, arguments))} dropped")
+    idents = await _chosen(dead, arguments)
+    dropped = [await dead.drop(idents[start : start + _BATCH]) for start in range(0, len(idents), _BATCH)]
+    print(f"{sum(dropped)} dropped")
 
 
 async def _chosen(dead: DeadLetters, arguments: argparse.Namespace) -> list[str]:
-    if arguments.all:
-        return [letter.id async for letter in dead.newest(MAX_DEAD)]
+    if not arguments.ids:
+        return [letter.id async for letter in _matching(dead, arguments)]
     for ident in arguments.ids:
         await _found(dead, ident)
     return list(arguments.ids)

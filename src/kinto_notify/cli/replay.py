@@ -5,10 +5,9 @@ so that only what Redis lost makes mails; but a Redis that lost all has also los
 """
 
 import argparse
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from kinto_notify.duration import parse_duration
+from kinto_notify.cli.since import parse_since
 from kinto_notify.outbox.ini import read_ini
 from kinto_notify.outbox.kept import batches, kept_since
 from kinto_notify.outbox.settings import OutboxSettings
@@ -33,23 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
     would = "would be " if arguments.dry_run else ""
     print(f"{total} event(s) {would}published again, those since {arguments.since:%Y-%m-%dT%H:%M:%SZ}")
     return 0
-
-
-def parse_since(text: str) -> datetime:
-    """Return the time that ISO 8601 or a duration ago means, in UTC."""
-    try:
-        then = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            return datetime.now(UTC) - timedelta(milliseconds=parse_duration(text))
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(
-                f"neither a time such as 2026-11-23T08:00Z nor a duration: {error}"
-            ) from None
-    then = (then if then.tzinfo is not None else then.replace(tzinfo=UTC)).astimezone(UTC)
-    if then > datetime.now(UTC):
-        raise argparse.ArgumentTypeError(f"{text} has not been yet")
-    return then
 
 
 def _replay(settings: OutboxSettings, since: int, *, dry: bool) -> int:

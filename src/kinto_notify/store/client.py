@@ -155,6 +155,20 @@ class Client:
         async with translated():
             return cast(bytes | None, await self.redis.hget(self.key(name), field))
 
+    async def hashes(self, kind: str, idents: Sequence[str], fields: Sequence[str]) -> list[dict[str, bytes]]:
+        """Return these fields of the hashes `<kind>:<ident>`, in one round trip; without those that are not there."""
+        async with translated():
+            pipe = self.redis.pipeline(transaction=False)
+            for ident in idents:
+                pipe.hmget(self.key(f"{kind}:{ident}"), list(fields))
+            told = cast(list[list[bytes | None]], await pipe.execute())
+        return [{field: one for field, one in zip(fields, row, strict=True) if one is not None} for row in told]
+
+    async def items(self, name: str) -> list[bytes]:
+        """Return a list of this namespace, empty if there is none."""
+        async with translated():
+            return cast(list[bytes], await self.redis.lrange(self.key(name), 0, -1))
+
     async def newest(self, name: str, start: int, stop: int) -> list[str]:
         """Return members of a sorted set by rank, the highest score first; `stop` is not among them."""
         async with translated():

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from kinto_notify.digest import Line
 from kinto_notify.store.client import Client, translated
 
 #: Bounds of what is kept; the oldest go first. Stated in docs/operations.md.
@@ -13,6 +14,8 @@ MAX_AGE_MS = 30 * 86_400_000
 _SWEEP = 200
 _MOST_SCRIPTS = 100
 _PAGE = 100
+#: What a list shows: not the entry or the headers, which may be large.
+_SHORT = ("kind", "reason", "when", "identity", "recipient", "attempts", "reply", "body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +44,28 @@ class DeadLetters:
         async with translated():
             return int(await self._client.redis.zcard(self._client.key("dead")))
 
-    async def newest(self, limit: int) -> AsyncIterator[DeadLetter]:
-        """Yield them, the newest first."""
+    async def newest(self, since: int = 0) -> AsyncIterator[DeadLetter]:
+        """Yield those of a time (ms) and later, the newest first, each with what a list shows."""
         seen = 0
-        while seen < limit:
-            ids = await self._client.newest("dead", seen, min(seen + _PAGE, limit))
-            if not ids:
-                return
+        while ids := await self._client.newest("dead", seen, seen + _PAGE):
             seen += len(ids)
-            for ident in ids:
-                letter = await self.get(ident)
-                if letter is not None:
+            for ident, fields in zip(ids, await self._client.hashes("dead", ids, _SHORT), strict=True):
+                if fields:
+                    letter = _letter(ident, fields)
+                    if letter.when < since:
+                        return
                     yield letter
 
     async def get(self, ident: str) -> DeadLetter | None:
-        """Return one, or None."""
+        """Return one with all that is stored of it, or None."""
         fields = await self._client.hash(f"dead:{ident}")
-        if not fields:
-            return None
-        return DeadLetter(
-            id=ident,
-            kind=fields.get("kind", b"").decode(),
-            reason=fields.get("reason", b"").decode(errors="replace"),
-            when=int(fields.get("when", b"0")),
-            fields=fields,
-        )
+        return _letter(ident, fields) if fields else None
+
+    async def lines(self, letter: DeadLetter) -> tuple[Line, ...]:
+        """Return what the mail of a buried digest would list; empty for other kinds."""
+        if letter.kind != "digest":
+            return ()
+        return tuple(map(Line.decode, await self._client.items(f"frozen-lines:{letter.id.removeprefix('digest-')}")))
 
     async def body(self, letter: DeadLetter) -> bytes | None:
         """Return the mail of a buried delivery, or None."""
@@ -95,3 +95,13 @@ class DeadLetters:
             if told < _SWEEP:
                 break
         return removed
+
+
+def _letter(ident: str, fields: dict[str, bytes]) -> DeadLetter:
+    return DeadLetter(
+        id=ident,
+        kind=fields.get("kind", b"").decode(),
+        reason=fields.get("reason", b"").decode(errors="replace"),
+        when=int(fields.get("when", b"0")),
+        fields=fields,
+    )
