@@ -38,6 +38,9 @@ STALL_S = 45.0
 _HOUSEKEEPING_EVERY_S = 5.0
 #: After the drain Redis may take this long to hear what was settled; later the leases speak for themselves.
 _LAST_WORDS_S = 5.0
+#: Beside DRAIN_TIMEOUT a drain takes at most this: a step that waits for a Redis that hangs, and the last words. The
+#: units' TimeoutStopSec is longer than both together.
+DRAIN_MARGIN_S = 30.0
 
 
 class Daemon:
@@ -180,7 +183,7 @@ class Daemon:
 
     async def _drain(self, tasks: dict[str, asyncio.Task[None]]) -> bool:
         """Let the rooms end in order: those that take, then what is in hand, then what must be told to Redis."""
-        self._manager.stopping()
+        self._manager.stopping(self._settings.drain_timeout / 1000 + DRAIN_MARGIN_S)
         await asyncio.gather(*(tasks[name] for name in ("intake", "digester", "courier", "housekeeping")))
         clean = await self._finish(tasks["ledger"])
         tasks["watchdog"].cancel()

@@ -24,6 +24,8 @@ from kinto_notify.systemd import ServiceManager
 from kinto_notify.telemetry import Telemetry
 
 _PAUSE_S = 1.0
+#: A command that Redis does not answer ends sooner (its socket timeout is 15 s).
+_STOP_S = 20.0
 
 
 async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> int:
@@ -69,7 +71,7 @@ async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> in
             else:
                 await wait_for(stop, _PAUSE_S)
     finally:
-        manager.stopping()
+        manager.stopping(_STOP_S)
         await client.close()
     return 0
 

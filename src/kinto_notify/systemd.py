@@ -32,9 +32,9 @@ class ServiceManager:
         """A reload has begun; `ready` ends it."""
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
-    def stopping(self) -> None:
-        """The drain has begun."""
-        self._tell("STOPPING=1\nSTATUS=draining")
+    def stopping(self, within_s: float) -> None:
+        """The drain has begun and ends within so many seconds, whatever the unit's TimeoutStopSec says."""
+        self._tell(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(within_s * 1_000_000)}\nSTATUS=draining")
 
     def alive(self) -> None:
         """Feed the watchdog."""

@@ -164,3 +164,25 @@ def test_s03_a_login_that_is_refused() -> None:
     assert done.returncode == 69
     assert "FAIL  smarthost: 127.0.0.1:" in done.stdout
     assert "at login: 535" in done.stdout
+
+
+def test_g08_each_relay_has_a_line_of_its_own(desk: Desk, smtp: SmtpServerThread, free_url: str) -> None:
+    done = desk("check", smtp_url=f"smtp://{free_url},{smtp.url},smtp://{free_url.rpartition(':')[0]}:1")
+    assert done.returncode == 69
+    first, second, third = [line for line in done.stdout.splitlines() if "smarthost" in line]
+    assert first == f"FAIL  smarthost: {free_url}: at connect: connection refused"
+    assert second.startswith(f"ok    smarthost: 127.0.0.1:{smtp.server.port}: in clear")
+    assert third == "FAIL  smarthost: 127.0.0.1:1: at connect: connection refused"
+
+
+def test_g08_all_is_down_and_no_secret_is_told(nowhere: Desk, free_url: str) -> None:
+    done = nowhere(
+        "check",
+        redis_url=f"redis://daemon:hunter2@{free_url}/0",
+        smtp_url=f"smtp://kinto:hunter2@{free_url},smtp://kinto:hunter2@{free_url}",
+        secret="hunter2",
+        admin_token="hunter2",
+    )
+    assert done.returncode == 69
+    assert sum(line.startswith("FAIL  ") for line in done.stdout.splitlines()) == 3
+    assert "hunter2" not in done.stdout + done.stderr

@@ -40,19 +40,19 @@ def test_every_word_arrives(address: str, heard: socket.socket) -> None:
     manager.ready("serving")
     manager.reloading()
     manager.alive()
-    manager.stopping()
+    manager.stopping(50.0)
     words = [heard.recv(4096).decode() for _ in range(4)]
     assert words[0] == "READY=1\nSTATUS=serving"
     kind, _, stamp = words[1].partition("\nMONOTONIC_USEC=")
     assert kind == "RELOADING=1"
     assert stamp.isdigit()
-    assert words[2:] == ["WATCHDOG=1", "STOPPING=1\nSTATUS=draining"]
+    assert words[2:] == ["WATCHDOG=1", "STOPPING=1\nEXTEND_TIMEOUT_USEC=50000000\nSTATUS=draining"]
 
 
 @pytest.mark.parametrize("environ", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/no/such/socket"}])
 def test_without_a_service_manager_nothing_happens(environ: dict[str, str]) -> None:
     manager = ServiceManager(environ)
-    for act in (lambda: manager.ready("serving"), manager.reloading, manager.alive, manager.stopping):
+    for act in (lambda: manager.ready("serving"), manager.reloading, manager.alive, lambda: manager.stopping(1.0)):
         act()
 
 

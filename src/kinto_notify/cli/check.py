@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, Unavailable, UsageError
@@ -10,6 +11,7 @@ from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, Unava
 if TYPE_CHECKING:
     from kinto_notify.address import Mailbox
     from kinto_notify.settings import Settings
+    from kinto_notify.smarthost import Relay
     from kinto_notify.smtp.pool import Pool
 
 
@@ -38,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"ok    configuration: {len(catalogue.subscriptions)} subscriptions")
     if arguments.offline:
         return 0
-    looks: list[Callable[[], Awaitable[str]]] = [lambda: _redis(settings), lambda: _smarthost(settings)]
+    looks: list[Callable[[], Awaitable[str]]] = [lambda: _redis(settings)]
+    # Each by itself: one that is down takes nothing away from what is told of the others.
+    looks += [partial(_smarthost, settings, relay) for relay in settings.smtp_relays]
     if recipient is not None:
         looks.append(lambda: _send(settings, recipient))
     return asyncio.run(_look(looks))
@@ -84,21 +88,21 @@ async def _redis(settings: "Settings") -> str:
     return f"Redis: {found.version}"
 
 
-def _pool(settings: "Settings") -> "Pool":
+def _pool(settings: "Settings", relays: "tuple[Relay, ...]") -> "Pool":
     from kinto_notify.smtp.pool import Pool
     from kinto_notify.smtp.timeouts import Timeouts
 
     # A person waits for the answer: RFC 5321's minutes are for the daemon.
     timeouts = Timeouts(connect=10, greeting=30, ehlo=30, tls=20, login=30)
-    return Pool(settings.smtp_relays, sessions=1, ca=settings.smtp_ca, timeouts=timeouts)
+    return Pool(relays, sessions=1, ca=settings.smtp_ca, timeouts=timeouts)
 
 
-async def _smarthost(settings: "Settings") -> str:
-    pool = _pool(settings)
+async def _smarthost(settings: "Settings", relay: "Relay") -> str:
+    pool = _pool(settings, (relay,))
     try:
-        return "\nok    ".join(f"smarthost: {line}" for line in (await pool.probe()).splitlines())
+        return f"smarthost: {await pool.probe()}"
     except RelayFault as fault:
-        raise Unavailable("\n".join(f"smarthost: {line}" for line in str(fault).splitlines())) from None
+        raise Unavailable(f"smarthost: {fault}") from None
     finally:
         await pool.close()
 
@@ -110,7 +114,7 @@ async def _send(settings: "Settings", recipient: "Mailbox") -> str:
 
     message = compose_sample(settings, recipient).message
     envelope = Envelope(settings.bounce_address.address, recipient.address, message, recipient.smtputf8)
-    pool = _pool(settings)
+    pool = _pool(settings, settings.smtp_relays)
     try:
         outcome = await pool.send(envelope)
     except RelayFault as fault:
