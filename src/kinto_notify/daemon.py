@@ -5,7 +5,6 @@ one ends at once; SIGHUP reads subscriptions and templates anew. Redis and the s
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -16,7 +15,8 @@ from kinto_notify.catalogue import Catalogue, load_catalogue
 from kinto_notify.compose.composer import Composer
 from kinto_notify.courier import Courier
 from kinto_notify.digester import Digester
-from kinto_notify.errors import ConfigError, KintoNotifyError, RelayFault, StoreUnavailable
+from kinto_notify.drain import DRAIN_MARGIN_S, Drain
+from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable
 from kinto_notify.intake import Intake
 from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, Pulse, patiently, wait_for, wait_for_any
@@ -36,11 +36,6 @@ from kinto_notify.web.server import WebServer
 #: within seconds even when Redis hangs (its socket timeout is 15 s).
 STALL_S = 45.0
 _HOUSEKEEPING_EVERY_S = 5.0
-#: After the drain Redis may take this long to hear what was settled; later the leases speak for themselves.
-_LAST_WORDS_S = 5.0
-#: Beside DRAIN_TIMEOUT a drain takes at most this: a step that waits for a Redis that hangs, and the last words. The
-#: units' TimeoutStopSec is longer than both together.
-DRAIN_MARGIN_S = 30.0
 
 
 class Daemon:
@@ -122,7 +117,7 @@ class Daemon:
             self._manager.ready("serving")
             self._telemetry.ready(len(self._catalogue.subscriptions))
             await self._stop.wait()
-            clean = await self._drain(tasks)
+            clean = await self._end(tasks)
         self._telemetry.stopped(clean)
         if isinstance(self._failed, ConfigError):
             raise self._failed
@@ -181,38 +176,19 @@ class Daemon:
                 self._manager.alive()
             await asyncio.sleep(patience / 3)
 
-    async def _drain(self, tasks: dict[str, asyncio.Task[None]]) -> bool:
+    async def _end(self, tasks: dict[str, asyncio.Task[None]]) -> bool:
         """Let the rooms end in order: those that take, then what is in hand, then what must be told to Redis."""
         self._manager.stopping(self._settings.drain_timeout / 1000 + DRAIN_MARGIN_S)
-        await asyncio.gather(*(tasks[name] for name in ("intake", "digester", "courier", "housekeeping")))
-        clean = await self._finish(tasks["ledger"])
+        drain = self._drain()
+        await drain.rooms([tasks[name] for name in ("intake", "digester", "courier", "housekeeping")])
+        clean = await drain.finish(tasks["ledger"], self._told)
         tasks["watchdog"].cancel()
         await asyncio.gather(tasks["watchdog"], return_exceptions=True)
         return clean
 
-    async def _finish(self, ledger: asyncio.Task[None]) -> bool:
-        """End what is in hand and tell Redis of it; tell whether no attempt was cut off or left untold."""
-        with contextlib.suppress(TimeoutError, KintoNotifyError):
-            async with asyncio.timeout(_LAST_WORDS_S):
-                await self._intake.finish()
-        clean = await self._courier.drain(self._settings.drain_timeout / 1000)
-        await self._last_words()
-        clean = clean and not self._ledger.untold
-        self._told.set()
-        self._ledger.wake()
-        await asyncio.gather(ledger, return_exceptions=True)
-        return clean
-
-    async def _last_words(self) -> None:
-        """Tell Redis what is settled, as often as it takes within a few seconds, and leave the group."""
-        with contextlib.suppress(TimeoutError, KintoNotifyError):
-            async with asyncio.timeout(_LAST_WORDS_S):
-                while self._ledger.untold:
-                    try:
-                        await self._ledger.tell()
-                    except StoreUnavailable:
-                        await asyncio.sleep(0.2)
-                await self._stream.leave()
+    def _drain(self) -> Drain:
+        timeout_s = self._settings.drain_timeout / 1000
+        return Drain(self._intake, self._courier, self._ledger, self._stream, timeout_s=timeout_s)
 
     # Signals.
 
@@ -273,7 +249,7 @@ class Daemon:
             try:
                 await self._do_what_is_due()
             finally:
-                clean = await self._finish(ledger)
+                clean = await self._drain().finish(ledger, self._told)
         if self._ledger.untold:
             raise StoreUnavailable("Redis did not hear of all that was sent")
         self._telemetry.stopped(clean)

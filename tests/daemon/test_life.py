@@ -194,3 +194,25 @@ def test_no_child_and_no_thread_keeps_it_alive(daemon: DaemonProcess) -> None:
     assert daemon.stop() == 0
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_drain_ends_in_time_though_redis_hangs(
+    daemon: DaemonProcess, redis_server: RedisServer, smtp: SmtpServerThread
+) -> None:
+    """DRAIN_TIMEOUT and a few seconds hold in every case: each call to Redis waits 15 s for its answer."""
+    gate = asyncio.Event()
+    smtp.server.script["dot"] = [say("250 2.0.0 queued", gate=gate)]
+    daemon.variables["drain_timeout"] = "1s"
+    daemon.start()
+    publish(redis_server.url, "kinto-notify", event(change("slow")))
+    smtp.wait_for(1)
+    redis_server.signal(signal.SIGSTOP)
+    # Sent, and Redis cannot be told.
+    smtp._loop.call_soon_threadsafe(gate.set)
+    daemon.wait_told("sent")
+    assert daemon.process is not None
+    daemon.signal(signal.SIGTERM)
+    # 1 s for the rooms, 5 s for Redis, 1 s for the ledger: the first call alone would wait longer than this.
+    assert daemon.process.wait(13) == 0
+    assert daemon.told("stopped")[0]["drained"] is False
+    assert daemon.told("room failed") == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kinto_notify.cli import main
-from kinto_notify.daemon import DRAIN_MARGIN_S
+from kinto_notify.drain import DRAIN_MARGIN_S
 from kinto_notify.intake import FATAL_TIMES, WORN_DELIVERIES
 from kinto_notify.settings import load_settings
 
