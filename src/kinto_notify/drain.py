@@ -17,8 +17,8 @@ from kinto_notify.store.stream import Stream
 
 #: After the drain Redis may take this long to hear what was filed and settled; later the leases speak for themselves.
 LAST_WORDS_S = 5.0
-#: Beside DRAIN_TIMEOUT a stop takes at most this: the last words, a last turn of the ledger, QUIT to idle sessions (2 s)
-#: and the end of the web server (1 s), each a little late. The units' TimeoutStopSec is longer than both together.
+#: Beside DRAIN_TIMEOUT a stop takes at most this: the last words, a last turn of the ledger, QUIT to idle sessions,
+#: the end of the web server (1 s), each a little late. The units' TimeoutStopSec is longer than both together.
 DRAIN_MARGIN_S = 10.0
 #: How long a room that was asked to stop may take for its last turn, once there is nothing left to wait for.
 _TURN_S = 1.0
