@@ -60,6 +60,8 @@ class Courier:
         self._attempts: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self.woken = asyncio.Event()
+        #: How long the rate keeps what is due waiting, by the last lease; 0 while it does not.
+        self.rest_s = 0.0
 
     @property
     def busy(self) -> int:
@@ -75,7 +77,7 @@ class Courier:
         else:
             self.woken.clear()
             if not await self.start():
-                await wait_for_any((self.woken, stop), IDLE_S)
+                await wait_for_any((self.woken, stop), self.rest_s or IDLE_S)
 
     async def _until_relay_may_be_tried(self) -> None:
         try:
@@ -97,7 +99,9 @@ class Courier:
             return 0
         since = time.monotonic()
         leased = await self._deliveries.lease(room)
-        self._ledger.hold(leased.deliveries, since)
+        self.rest_s = min(leased.wait / 1000, IDLE_S)
+        self._telemetry.learned_rate(leased.learned)
+        self._ledger.hold(leased.deliveries, since, leased.sure)
         try:
             bodies = await self._fetch(leased.deliveries)
         except BaseException:

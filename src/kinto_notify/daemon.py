@@ -58,7 +58,7 @@ class Daemon:
         self._client = Client(settings.redis_url, settings.namespace)
         self._stream = Stream(self._client, settings.name)
         self._dead = DeadLetters(self._client)
-        deliveries = Deliveries(self._client)
+        deliveries = Deliveries(self._client, settings.smtp_rate)
         self._pool = Pool(settings.smtp_relays, sessions=settings.smtp_sessions, ca=settings.smtp_ca)
         self._ledger = Ledger(deliveries, telemetry)
         self._courier = Courier(deliveries, self._pool, self._ledger, telemetry, policy=settings.retry)
@@ -265,6 +265,8 @@ class Daemon:
             started = 0 if self._pool.fault is not None else await self._courier.start()
             if self._courier.busy:
                 await self._courier.wait_for_one(self._stop)
+            elif self._courier.rest_s:
+                await wait_for(self._stop, self._courier.rest_s)
             elif not started:
                 break
         if self._pool.fault is not None:

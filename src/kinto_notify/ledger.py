@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from kinto_notify.delivery import Delivery
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.patience import wait_for
-from kinto_notify.store.deliveries import LEASE_MS, Deliveries, Settlement
+from kinto_notify.store.deliveries import LEASE_MS, PERMIT_MS, Deliveries, Settlement
 from kinto_notify.telemetry import Telemetry
 
-_RENEW_EVERY_S = LEASE_MS / 1000 / 3
+#: A lease and a permit of the rate outlive two renewals that fail.
+_RENEW_EVERY_S = PERMIT_MS / 1000 / 3
 #: Settlements to a script, so that it stays under some milliseconds.
 _BATCH = 500
 
@@ -24,17 +25,17 @@ class Ledger:
     def __init__(self, deliveries: Deliveries, telemetry: Telemetry) -> None:
         self._deliveries = deliveries
         self._telemetry = telemetry
-        # The fence of each delivery in work, and until when it is ours by our own monotonic clock.
-        self._held: dict[str, tuple[int, float]] = {}
+        # The fence of each delivery in work, until when it is ours by our own monotonic clock, for how long at a time.
+        self._held: dict[str, tuple[int, float, float]] = {}
         self._settlements: list[Settlement] = []
         self._woken = asyncio.Event()
         self._telling = asyncio.Lock()
         self._next_renewal = time.monotonic() + _RENEW_EVERY_S
 
-    def hold(self, deliveries: Iterable[Delivery], since: float) -> None:
-        """Take leases into the book; `since` is the monotonic time *before* they were asked for."""
+    def hold(self, deliveries: Iterable[Delivery], since: float, sure: int = LEASE_MS) -> None:
+        """Take leases into the book; `since` is the monotonic time *before* they were asked for, `sure` as `Leased`."""
         for delivery in deliveries:
-            self._held[delivery.id] = (delivery.fence, since + LEASE_MS / 1000)
+            self._held[delivery.id] = (delivery.fence, since + sure / 1000, sure / 1000)
 
     def ours(self, delivery: Delivery) -> bool:
         """Tell whether a lease still stands by our own clock: the check just before a message goes out."""
@@ -85,13 +86,14 @@ class Ledger:
 
     async def _renew(self) -> None:
         since = time.monotonic()
-        held = {ident: fence for ident, (fence, _) in self._held.items()}
+        held = {ident: fence for ident, (fence, *_) in self._held.items()}
         if not held:
             return
         lost = await self._deliveries.renew(held)
         for ident in held.keys() - set(lost):
             if ident in self._held:
-                self._held[ident] = (held[ident], since + LEASE_MS / 1000)
+                _, _, sure = self._held[ident]
+                self._held[ident] = (held[ident], since + sure, sure)
         # What was settled while we asked is not lost.
         gone = [ident for ident in lost if self._held.pop(ident, None) is not None]
         if gone:

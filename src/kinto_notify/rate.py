@@ -10,6 +10,8 @@ from kinto_notify.duration import UNITS, format_duration, parse_duration
 
 #: More than a million a period is no limit.
 _MAX_COUNT = 1_000_000
+#: So many permits at once are enough for any relay, and their record in Redis stays below a megabyte.
+_MAX_BURST = 5_000
 _FORM = re.compile(r"(\d{1,9})/(\S+)\Z", re.ASCII)
 
 
@@ -19,6 +21,16 @@ class Rate:
 
     count: int
     per_ms: int
+
+    @property
+    def window(self) -> "Rate":
+        """The same rate in its finest grain: who keeps to it in every window of this one's period keeps to the whole.
+
+        Its count divides ours and is at most a second's worth, so that a period is never begun with all of it.
+        """
+        burst = min(max(self.count * 1000 // self.per_ms, 1), _MAX_BURST)
+        count = next(number for number in range(burst, 0, -1) if self.count % number == 0)
+        return Rate(count, -(-count * self.per_ms // self.count))
 
     def __str__(self) -> str:
         return f"{self.count}/{format_duration(self.per_ms)}"

@@ -34,7 +34,6 @@ MIN_SECRET_LENGTH = 16
 NOT_YET = frozenset(
     {
         "LIST",
-        "SMTP_RATE",
         "RECIPIENT_RATE",
         "BUCKET_RATE",
         "ALLOWED_SENDERS",

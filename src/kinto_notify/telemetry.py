@@ -83,6 +83,10 @@ class Telemetry:
         )
         self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
         self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
+        self._learned: float | None = None
+        self._learned_rate = Gauge(
+            "kinto_notify_learned_rate", "Mails a second while the smarthost throttles, else 0", registry=self.registry
+        )
         self._relay_up.set(1)
         for room in _ROOMS:
             self._store_up.labels(room).set(1)
@@ -251,6 +255,13 @@ class Telemetry:
         if self._down.pop("relay", None) is not None:
             self._log.info("smarthost is back")
             self._relay_up.set(1)
+
+    def learned_rate(self, rate: float | None) -> None:
+        """How many mails a second a throttling relay lets all daemons have together; None: it does not throttle."""
+        if rate is not None and (self._learned is None or rate < self._learned):
+            self._log.warning("rate lowered", mails_per_second=round(rate, 2))
+        self._learned = rate
+        self._learned_rate.set(rate or 0)
 
     def lease_lost(self, deliveries: list[str]) -> None:
         """Deliveries were no longer ours while we worked on them: what was not handed over yet is not sent."""

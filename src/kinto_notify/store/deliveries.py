@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kinto_notify.delivery import Delivery
+from kinto_notify.rate import Rate
 from kinto_notify.store.client import Argument, Client, translated
 
 #: How long a delivery is ours. Renewed while a dot is pending; a crash makes it due again after it.
 LEASE_MS = 60_000
+#: How long the rate waits for a mail of which nothing is heard: what a dead daemon took of it comes back after so long.
+#: A daemon renews three times within it.
+PERMIT_MS = 15_000
 
 
 class Fate(Enum):
@@ -19,6 +23,8 @@ class Fate(Enum):
     REFUSED = "refused"
     #: Given back untried: the relay was at fault, or we are draining. It costs no attempt.
     RETURNED = "returned"
+    #: The relay says that mails come too fast: as returned, and the rate that all daemons share goes down.
+    THROTTLED = "throttled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +40,36 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """Deliveries under lease until `now + LEASE_MS`; `now` is Redis `TIME`."""
+    """Deliveries under lease until `now + LEASE_MS`; `now` is Redis `TIME`.
+
+    `wait`: there is more, but the rate lets none go for about so many milliseconds. `sure`: for how long (ms, from
+    before the lease was asked for) one of these may be handed over, and after each renewal again. `learned`: the rate
+    (mails a second) that a throttling relay taught us, None while there is none.
+    """
 
     now: int
     deliveries: tuple[Delivery, ...]
+    wait: int = 0
+    sure: int = LEASE_MS
+    learned: float | None = None
 
 
 class Deliveries:
-    """The deliveries of one namespace."""
+    """The deliveries of one namespace. `rate` is the same in all its daemons; one that was learned comes on top."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, rate: Rate | None = None) -> None:
         self._client = client
+        self._rate = (rate.window.count, rate.window.per_ms) if rate is not None else (0, 0)
 
     async def lease(self, limit: int) -> Leased:
-        """Lease up to `limit` due deliveries."""
-        told = await self._client.run("lease", self._client.key("deliveries"), [limit, LEASE_MS])
+        """Lease up to `limit` due deliveries, no more than the rate lets go now."""
+        arguments = [limit, LEASE_MS, *self._rate, PERMIT_MS]
+        told = await self._client.run("lease", self._client.key("deliveries"), arguments)
         assert isinstance(told, list)
-        return Leased(int(told[0]), tuple(_delivery(one) for one in told[1:]))
+        now, wait, limited, learned, *found = told
+        sure = PERMIT_MS if limited else LEASE_MS
+        taught = float(learned) if learned else None
+        return Leased(int(now), tuple(map(_delivery, found)), int(wait), sure, taught)
 
     async def bodies(self, names: Sequence[str]) -> Mapping[str, bytes]:
         """Return the shared bodies by name; one that is gone (its deliveries are settled) is left out."""
@@ -63,7 +82,7 @@ class Deliveries:
 
     async def renew(self, held: Mapping[str, int]) -> list[str]:
         """Renew leases given as id → fence; return the ids that are no longer ours."""
-        flat: list[Argument] = [LEASE_MS]
+        flat: list[Argument] = [LEASE_MS, PERMIT_MS]
         for ident, fence in held.items():
             flat += (ident, fence)
         told = await self._client.run("renew", self._client.key("deliveries"), flat)
@@ -72,7 +91,7 @@ class Deliveries:
 
     async def settle(self, settlements: Sequence[Settlement]) -> int:
         """Settle in one atomic call; return how many. One with an old fence is passed over, unless it says sent."""
-        flat: list[Argument] = []
+        flat: list[Argument] = [*self._rate]
         for one in settlements:
             flat += (one.id, one.fence, one.fate.value, one.delay, one.reply)
         told = await self._client.run("settle", self._client.key("deliveries"), flat)

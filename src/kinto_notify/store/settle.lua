@@ -1,14 +1,17 @@
 -- settle: finish, defer, return or bury deliveries, each by the holder of its lease only; but `sent` is always true.
 --
--- KEYS[1] the zset of deliveries by due time. ARGV: prefix, then per delivery: id, fence, kind
--- (sent | deferred | refused | returned), delay in ms, reply. Returns how many were settled.
+-- KEYS[1] the zset of deliveries by due time. ARGV: prefix, the rate's count and window in ms (0, 0: none), then per
+-- delivery: id, fence, kind (sent | deferred | refused | returned | throttled), delay in ms, reply.
+-- Returns how many were settled.
 
-local deliveries, prefix = KEYS[1], ARGV[1]
+local deliveries, prefix, count, window = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
 redis.call('DEL', prefix .. ':none')
-local settled = 0
+local settled, sent, throttled = 0, 0, false
+local permits, throttle = prefix .. ':permits', prefix .. ':throttle'
+local limited = count > 0 or redis.call('EXISTS', throttle) == 1
 
 local function release(body)
   if body and redis.call('HINCRBY', prefix .. ':body:' .. body, 'refs', -1) <= 0 then
@@ -16,10 +19,18 @@ local function release(body)
   end
 end
 
-for i = 2, #ARGV, 5 do
+for i = 4, #ARGV, 5 do
   local id, fence, kind, delay, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   local key, dead = prefix .. ':delivery:' .. id, prefix .. ':dead:' .. id
   local known = redis.call('HMGET', key, 'fence', 'body')
+  if limited and kind == 'returned' then
+    redis.call('ZREM', permits, id .. ':' .. fence)
+  elseif limited then
+    -- From now on its window runs, whether it was this lease or a lost one that sent it.
+    redis.call('ZADD', permits, now, id .. ':' .. fence)
+  end
+  if kind == 'sent' then sent = sent + 1 end
+  throttled = throttled or kind == 'throttled'
   if kind == 'sent' then
     local where = known[1] and key or dead
     if redis.call('EXISTS', where) == 1 then
@@ -34,7 +45,7 @@ for i = 2, #ARGV, 5 do
     settled = settled + 1
     -- The lease is over: the same settlement, told again since its answer was lost, must do nothing.
     redis.call('HINCRBY', key, 'fence', 1)
-    if kind == 'returned' then
+    if kind == 'returned' or kind == 'throttled' then
       redis.call('ZADD', deliveries, 'XX', now + delay, id)
       if reply ~= '' then redis.call('HSET', key, 'reply', reply) end
     elseif kind == 'deferred' then
@@ -50,6 +61,38 @@ for i = 2, #ARGV, 5 do
       redis.call('ZADD', prefix .. ':dead', now, id)
       redis.call('HINCRBY', prefix .. ':totals', 'refused', 1)
     end
+  end
+end
+if limited then redis.call('PEXPIRE', permits, math.max(window, 10000) + 3600000) end
+
+-- What the relay took in this second and in the one before it: where no rate is set, this is what it lets us have.
+local sending, second = prefix .. ':sending', math.floor(now / 1000)
+local told = redis.call('HMGET', sending, 'second', 'number', 'before')
+local number, before = tonumber(told[2]) or 0, tonumber(told[3]) or 0
+if tonumber(told[1]) ~= second then
+  before = tonumber(told[1]) == second - 1 and number or 0
+  number = 0
+end
+number = number + sent
+if sent > 0 then
+  redis.call('HSET', sending, 'second', second, 'number', number, 'before', before)
+  redis.call('EXPIRE', sending, 10)
+end
+
+-- A relay that throttles: half of what went well, and then a little more each second. Once in ten seconds: the mails
+-- that were on their way when it began to throttle say nothing of the lower rate.
+if throttled then
+  local learned = redis.call('HMGET', throttle, 'limit', 'growth', 'since')
+  local since = tonumber(learned[3])
+  if not since or now - since >= 10000 then
+    local most = count > 0 and count * 1000 / window or math.huge
+    if since then most = math.min(most, learned[1] + learned[2] * (now - since) / 1000) end
+    local took = math.max(number, before)
+    if took > 0 or most == math.huge then most = math.min(most, math.max(took, 1)) end
+    -- One mail in ten seconds finds out as well as none would.
+    local limit = math.max(most / 2, 0.1)
+    redis.call('HSET', throttle, 'limit', limit, 'growth', math.max(limit / 60, 0.1), 'since', now)
+    redis.call('PEXPIRE', throttle, 3600000)
   end
 end
 return settled
