@@ -8,6 +8,7 @@ tried.
 import asyncio
 import random
 import time
+from dataclasses import replace
 
 from kinto_notify.delivery import (
     AMBIGUOUS_DELAY_MS,
@@ -31,6 +32,8 @@ from kinto_notify.telemetry import Telemetry
 
 #: A delivery that the relay's own fault gave back rests so long, so that a daemon that reaches the relay may take it.
 RETURN_DELAY_MS = 1_000
+#: One that came too fast for the relay may be tried again so soon: what spares the relay is the lowered rate.
+THROTTLED_LEAST_MS = 5_000
 #: Bodies of digests whose deliveries are under way; shared ones are fetched once.
 _CACHED_BODIES = 64
 
@@ -157,7 +160,7 @@ class Courier:
         except RelayFault as fault:
             self._telemetry.relay_down(str(fault))
             self._telemetry.returned(delivery, str(fault))
-            self._ledger.settle(returned(delivery, str(fault), age, self._policy))
+            self._ledger.settle(returned(delivery, fault, age, self._policy))
         except asyncio.CancelledError:
             self._ledger.settle(cut_off(delivery, handed_over))
             raise
@@ -203,6 +206,10 @@ def settle(delivery: Delivery, outcome: Outcome, age: int, policy: RetryPolicy, 
             if too_old(policy, age):
                 reason = f"given up after {age // 1000} s; last reply: {reply}"
                 return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reason)
+            if outcome.throttled:
+                soon = replace(policy, least=min(policy.least, THROTTLED_LEAST_MS))
+                delay = max(retry_delay(soon, age, jitter), outcome.not_before)
+                return Settlement(delivery.id, delivery.fence, Fate.THROTTLED, delay, reply)
             delay = max(retry_delay(policy, age, jitter), outcome.not_before)
             return Settlement(delivery.id, delivery.fence, Fate.DEFERRED, delay, reply)
 
@@ -213,12 +220,13 @@ def unforeseen(fault: Exception, handed_over: bool) -> Deferred:
     return Deferred(reply, AMBIGUOUS_DELAY_MS if handed_over else 0, ambiguous=handed_over)
 
 
-def returned(delivery: Delivery, reason: str, age: int, policy: RetryPolicy) -> Settlement:
+def returned(delivery: Delivery, fault: RelayFault, age: int, policy: RetryPolicy) -> Settlement:
     """Decide about a delivery that the relay's own fault gave back: it rests a moment, and is kept until too old."""
     if too_old(policy, age):
-        told = f"given up after {age // 1000} s; the relay: {reason}"
+        told = f"given up after {age // 1000} s; the relay: {fault}"
         return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, told)
-    return Settlement(delivery.id, delivery.fence, Fate.RETURNED, RETURN_DELAY_MS, reason)
+    fate = Fate.THROTTLED if fault.throttled else Fate.RETURNED
+    return Settlement(delivery.id, delivery.fence, fate, RETURN_DELAY_MS, str(fault))
 
 
 def cut_off(delivery: Delivery, handed_over: bool) -> Settlement:

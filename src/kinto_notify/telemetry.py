@@ -75,18 +75,14 @@ class Telemetry:
             buckets=(0.05, 0.2, 1, 5, 30, 120, 600, 3600, 21600, 86400),
             registry=self.registry,
         )
-        self._store_up = Gauge(
-            "kinto_notify_store_up", "1 while Redis answers a room", ["room"], registry=self.registry
-        )
+        self._store_up = Gauge("kinto_notify_store_up", "1 while Redis answers it", ["room"], registry=self.registry)
         self._relay_up = Gauge(
             "kinto_notify_relay_up", "0 while the circuit to the smarthost is open", registry=self.registry
         )
         self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
         self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
         self._learned: float | None = None
-        self._learned_rate = Gauge(
-            "kinto_notify_learned_rate", "Mails a second while the smarthost throttles, else 0", registry=self.registry
-        )
+        self._learned_rate = Gauge("kinto_notify_learned_rate", "Mails a second while throttled", registry=self.registry)
         self._relay_up.set(1)
         for room in _ROOMS:
             self._store_up.labels(room).set(1)

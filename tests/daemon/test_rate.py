@@ -11,6 +11,7 @@ from support.events import change, event, publish
 from support.inbox import letters, uris
 from support.smtp_server import SmtpServerThread
 from support.stream import eventually
+from support.throttling import ThrottlingServer
 
 NAMESPACE = "kinto-notify"
 
@@ -58,3 +59,25 @@ def test_a_single_run_waits_for_the_rate(
     assert len(smtp.mails) == 12
     # 300 a minute are 5 a second.
     assert most_in_a_window([mail.at for mail in smtp.mails], 1.0) <= 5
+
+
+def test_s15_a_relay_that_throttles_gets_what_it_takes(
+    tmp_path: Path, redis_server: RedisServer, machine: dict[str, str]
+) -> None:
+    """Two daemons, no rate set: all is delivered, nothing is buried, and the relay is left in peace."""
+    number = 50
+    publish_mails(redis_server, number)
+    relay = ThrottlingServer(10)
+    with SmtpServerThread(relay) as smtp:
+        one = DaemonProcess(tmp_path, redis_server.url, smtp.url, **machine, name="one")
+        with one, DaemonProcess(tmp_path, redis_server.url, smtp.url, **machine, name="two") as two:
+            eventually(lambda: len(uris(letters(list(smtp.mails)))) == number, 120)
+            assert [daemon.stop() for daemon in (one, two)] == [0, 0]
+        assert len(smtp.mails) == number
+        assert relay.throttled
+        # Without a lower rate each mail that waits would knock every few seconds.
+        assert len(relay.throttled) < number
+        lowered = one.told("rate lowered") + two.told("rate lowered")
+        assert lowered
+        assert min(line["mails_per_second"] for line in lowered) <= 10
+        assert not one.told("refused") + two.told("refused") + one.told("gave up") + two.told("gave up")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinto_notify.courier import RETURN_DELAY_MS, Courier, returned, settle, unforeseen
+from kinto_notify.courier import RETURN_DELAY_MS, THROTTLED_LEAST_MS, Courier, returned, settle, unforeseen
 from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Delivery, Refused, Reply, RetryPolicy, Sent, retry_delay
+from kinto_notify.errors import RelayFault
 from kinto_notify.ledger import Ledger
 from kinto_notify.smarthost import parse_relays
 from kinto_notify.smtp.pool import Pool
@@ -71,13 +72,25 @@ def test_a_deferred_one_that_is_too_old_is_buried_and_says_why(age: int, jitter:
 @settings(deadline=None)
 @given(ages)
 def test_s03_the_relays_own_fault_costs_no_attempt(age: int) -> None:
-    made = returned(DELIVERY, "relay:25 at login: 535 no", age, POLICY)
+    made = returned(DELIVERY, RelayFault("relay:25 at login: 535 no"), age, POLICY)
     assert (made.id, made.fence) == ("d1", 7)
     if age < POLICY.give_up_after:
         assert (made.fate, made.delay) == (Fate.RETURNED, RETURN_DELAY_MS)
     else:
         assert made.fate is Fate.REFUSED
         assert made.reply == f"given up after {age // 1000} s; the relay: relay:25 at login: 535 no"
+
+
+@settings(deadline=None)
+@given(ages, jitters)
+def test_s15_one_that_came_too_fast_is_tried_again_soon_and_buried_only_when_too_old(age: int, jitter: float) -> None:
+    made = settle(DELIVERY, Deferred(Reply(454, "4.7.0 slow down", "dot"), throttled=True), age, POLICY, jitter)
+    at_mail = returned(DELIVERY, RelayFault("relay:25 at MAIL: 421 4.7.0 rate", throttled=True), age, POLICY)
+    if age < POLICY.give_up_after:
+        assert made.fate is at_mail.fate is Fate.THROTTLED
+        assert THROTTLED_LEAST_MS * 0.8 <= made.delay <= retry_delay(POLICY, age, jitter)
+    else:
+        assert made.fate is at_mail.fate is Fate.REFUSED
 
 
 async def test_a_bug_in_an_attempt_is_settled_and_told(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
