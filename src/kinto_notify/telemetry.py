@@ -82,7 +82,7 @@ class Telemetry:
         self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
         self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
         self._learned: float | None = None
-        self._learned_rate = Gauge("kinto_notify_learned_rate", "Mails a second while throttled", registry=self.registry)
+        self._learned_rate = Gauge("kinto_notify_learned_rate", "Mails a second if throttled", registry=self.registry)
         self._relay_up.set(1)
         for room in _ROOMS:
             self._store_up.labels(room).set(1)
