@@ -147,3 +147,42 @@ async def test_m04_silent_consumers_go_when_nothing_of_theirs_is_pending(
     assert await stream.sweep_consumers() == 1
     told = await client.redis.xinfo_consumers(client.stream, "kinto-notify")
     assert {one["name"] for one in told} == {b"busy", b"one"}
+
+
+async def test_dead_letters_have_a_size(client: Client, stream: Stream) -> None:
+    """Ten thousand entries of 256 KiB would be 2.5 GB: the newest are kept, of so many bytes together."""
+    dead, ids = DeadLetters(client), []
+    for index in range(10):
+        await client.redis.xadd(client.stream, {"v": "1", "event": "x" * 10_240})
+        (one,) = await stream.read()
+        await stream.file([], [Poison(one, "unreadable")])
+        # Whatever the clock says: the order of their burial.
+        await client.redis.zadd(client.key("dead"), {f"entry-{one.id}": index})
+        ids.append(f"entry-{one.id}")
+    # An entry counts 10 KiB and 1 KiB for what Redis needs beside.
+    assert await dead.sweep(1, 55_000) == 6
+    assert await client.newest("dead", 0, 10) == ids[:5:-1]
+    assert len(await client.redis.keys(client.key("dead:*"))) == 4
+    assert await dead.sweep(1, 55_000) == 0
+    # One more makes another one too many.
+    await client.redis.xadd(client.stream, {"v": "1", "event": "x" * 10_240})
+    (one,) = await stream.read()
+    await stream.file([], [Poison(one, "unreadable")])
+    assert await dead.sweep(1, 55_000) == 1
+    assert await client.newest("dead", 0, 10) == [f"entry-{one.id}", *ids[:6:-1]]
+
+
+async def test_mails_of_one_digest_weigh_their_body_once(client: Client, stream: Stream) -> None:
+    (one,) = await entries(client, stream, 1)
+    await stream.file([filed(one, filing("a"))], [])
+    (digest,) = await Digests(client).freeze(1)
+    addressed = tuple(Addressed(str(index), f"u{index}@example.org", b"To: u\r\n") for index in range(20))
+    body = b"\r\n" + b"x" * 50_000
+    await Digests(client).fan_out([Step(digest, 0, 20, True, body, "bounce@example.org", addressed)])
+    deliveries, dead = Deliveries(client), DeadLetters(client)
+    leased = (await deliveries.lease(20)).deliveries
+    await deliveries.settle([Settlement(each.id, each.fence, Fate.REFUSED, 0, "550 no") for each in leased])
+    assert await dead.sweep(1, 80_000) == 0
+    # Less than the body alone: the last one gone takes it along.
+    assert await DeadLetters(client).sweep(1, 50_000) == 20
+    assert await client.redis.keys(client.key("body:*")) == []

@@ -1,4 +1,4 @@
-"""Dead letters: what will not be tried again, kept with its reason; bounded by age and number."""
+"""Dead letters: what will not be tried again, kept with its reason; bounded by age, number and bytes."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from kinto_notify.store.client import Client, translated
 
 #: Bounds of what is kept; the oldest go first. Stated in docs/operations.md.
 MAX_DEAD = 10_000
+MAX_BYTES = 256 * 1024 * 1024
 MAX_AGE_MS = 30 * 86_400_000
 #: How many one script removes, so that it stays short, and how many scripts one sweep may take: more letters than a
 #: daemon can bury between two sweeps, and yet done within seconds.
@@ -38,6 +39,8 @@ class DeadLetters:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        # How many there were when they were last weighed, and which was the newest: they change by no other way.
+        self._weighed: tuple[int, list[str]] = (0, [])
 
     async def count(self) -> int:
         """Return how many there are."""
@@ -84,8 +87,8 @@ class DeadLetters:
         assert isinstance(told, int)
         return told
 
-    async def sweep(self, now: int) -> int:
-        """Remove what is past the bounds; return how many."""
+    async def sweep(self, now: int, most_bytes: int = MAX_BYTES) -> int:
+        """Remove what is past the bounds of age, number and bytes, the oldest first; return how many."""
         bounds = [max(now - MAX_AGE_MS, 1), MAX_DEAD, _SWEEP]
         removed = 0
         for _ in range(_MOST_SCRIPTS):
@@ -93,6 +96,23 @@ class DeadLetters:
             assert isinstance(told, int)
             removed += told
             if told < _SWEEP:
+                break
+        state = (await self.count(), await self._client.newest("dead", 0, 1))
+        if state != self._weighed:
+            removed += await self._lighten(most_bytes)
+            self._weighed = (await self.count(), state[1])
+        return removed
+
+    async def _lighten(self, left: int) -> int:
+        """Remove all but the newest of `left` bytes together; return how many."""
+        kept = removed = 0
+        for _ in range(MAX_DEAD // _SWEEP + _MOST_SCRIPTS):
+            told = await self._client.run("weigh", self._client.key("dead"), [kept, _SWEEP, left])
+            assert isinstance(told, list)
+            left, looked_at, surplus = told[0], told[1], told[2:]
+            removed += await self.drop([ident.decode() for ident in surplus])
+            kept += looked_at - len(surplus)
+            if looked_at < _SWEEP:
                 break
         return removed
 
