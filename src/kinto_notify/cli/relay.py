@@ -16,6 +16,7 @@ from kinto_notify.errors import OutboxUnavailable, StoreUnavailable
 from kinto_notify.outbox.drain import Drain
 from kinto_notify.outbox.ini import read_ini
 from kinto_notify.outbox.pump import Trouble
+from kinto_notify.outbox.storage import storage_outside
 
 #: Files of other processes are looked at this often; an event waits half of it on average.
 _POLL_SECONDS = 0.1
@@ -32,7 +33,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Drain what the ini's listeners left in their outboxes: once, or until SIGTERM."""
-    drains = [Drain(settings) for settings in read_ini(arguments.ini)]
+    drains = [Drain(one, storage_outside(one.database, one.backend)) for one in read_ini(arguments.ini)]
     if arguments.once:
         with ThreadPoolExecutor(len(drains)) as threads:
             emptied = [threads.submit(_empty, drain) for drain in drains]

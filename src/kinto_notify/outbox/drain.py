@@ -30,14 +30,13 @@ _UPKEEP_SECONDS = 10.0
 
 
 class Drain:
-    """Empties the table and the spool directory of one listener."""
+    """Empties the table and the spool directory of one listener; `storage` decides on what is in doubt there."""
 
-    def __init__(self, settings: OutboxSettings) -> None:
+    def __init__(self, settings: OutboxSettings, storage: StorageView) -> None:
         self._all = settings.external_relay
         self._directory = SpoolDirectory(settings.spool, settings.namespace)
         self._stream = Stream(settings.url, settings.namespace, settings.retention)
-        # Kinto's storage is Kinto's: what only it could decide is published, marked.
-        self._adoption = Adoption(self._directory, StorageView(None))
+        self._adoption = Adoption(self._directory, storage)
         self._retention = settings.retention
         self._settings = settings
         self._table: Table | None = None

@@ -40,6 +40,8 @@ class OutboxSettings:
     outbox: str = "auto"
     #: The URL of Kinto's storage, where that is PostgreSQL; it may hold a password.
     database: str = field(default="", repr=False)
+    #: The dotted name of Kinto's storage backend, where the ini names one.
+    backend: str = ""
     strict: bool = False
     spool: Path = Path()
     external_relay: bool = False
@@ -125,6 +127,7 @@ class _Reader:
             namespace=self.parsed("namespace", wire.check_namespace, wire.DEFAULT_NAMESPACE),
             outbox=outbox,
             database=self._database(),
+            backend=self._of_project("storage_backend"),
             strict=strict,
             spool=spool or self._default_spool(),
             external_relay=external,

@@ -5,10 +5,12 @@ raises; in PostgreSQL such a fault is undone, so that the write can go on. Both 
 needed, since only one of them is there.
 """
 
+import functools
 import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from kinto_notify.outbox.session import harmless
@@ -20,16 +22,37 @@ _MAX_PARENTS_COUNTED = 20
 #: The resources whose parent id in storage is known to be that of their URI. A plug-in's own may differ.
 _KINTOS = frozenset({"bucket", "group", "collection", "record"})
 _IDS_PER_QUERY = 500
+_POSTGRESQL = "kinto.core.storage.postgresql"
 
 
 def database_client(registry: Any) -> Any:
     """Return the client of Kinto's storage in PostgreSQL, None where the storage is another."""
     storage = getattr(registry, "storage", None)
     # Not Cliquet's, which has another interface. Not imported for Kintos that have not loaded it.
-    if storage is None or "kinto.core.storage.postgresql" not in sys.modules:
+    if storage is None or _POSTGRESQL not in sys.modules:
         return None
-    known = importlib.import_module("kinto.core.storage.postgresql").Storage
+    known = importlib.import_module(_POSTGRESQL).Storage
     return storage.client if isinstance(storage, known) else None
+
+
+@functools.cache
+def storage_outside(database: str, backend: str) -> "StorageView":
+    """Return Kinto's storage as a command outside Kinto can ask it; one that knows nothing where it can't.
+
+    That is all but PostgreSQL's (memory has died with Kinto), and where Kinto is not installed beside the command.
+    """
+    if not database or backend != _POSTGRESQL:
+        return StorageView(None)
+    try:
+        kinto = importlib.import_module(_POSTGRESQL)
+        configurator = importlib.import_module("pyramid.config").Configurator
+        # Each question is a transaction by itself, of one object.
+        settings = {"storage_url": database, "storage_max_fetch_size": _IDS_PER_QUERY}
+        storage = kinto.load_from_config(configurator(settings=settings))
+    except (ImportError, ImportWarning):
+        # The latter is Kinto's word for a missing SQLAlchemy.
+        return StorageView(None)
+    return StorageView(SimpleNamespace(storage=storage))
 
 
 class StorageView:
