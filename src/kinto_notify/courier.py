@@ -75,7 +75,7 @@ class Courier:
         """Start what free sessions can take; waits up to a second for work, for a session, or for the relay."""
         if self._pool.fault is not None:
             await self._until_relay_may_be_tried()
-        elif not self._pool.free:
+        elif not self._room():
             await self.wait_for_one(stop)
         else:
             self.woken.clear()
@@ -96,8 +96,7 @@ class Courier:
 
     async def start(self, limit: int | None = None) -> int:
         """Lease up to `limit` deliveries (no more than there are free sessions) and start their attempts."""
-        room = min(self._pool.free, self._pool.capacity - self.busy)
-        room = room if limit is None else min(room, limit)
+        room = self._room() if limit is None else min(self._room(), limit)
         if room <= 0:
             return 0
         since = time.monotonic()
@@ -119,6 +118,10 @@ class Courier:
         # Let the attempts take their sessions, so that the pool knows what is left for the next lease.
         await asyncio.sleep(0)
         return len(leased.deliveries)
+
+    def _room(self) -> int:
+        """Return how many attempts may begin: a session is free some turns before its last attempt has ended."""
+        return min(self._pool.free, self._pool.capacity - self.busy)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._attempts.discard(task)

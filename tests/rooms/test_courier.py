@@ -1,5 +1,6 @@
 """What an outcome means for a delivery: a pure decision, for any age; and what a bug in an attempt means."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -7,15 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinto_notify import courier as courier_module
+from kinto_notify.address import Mailbox
+from kinto_notify.compose.composer import Composer
 from kinto_notify.courier import RETURN_DELAY_MS, THROTTLED_LEAST_MS, Courier, returned, settle, unforeseen
 from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Delivery, Refused, Reply, RetryPolicy, Sent, retry_delay
+from kinto_notify.digester import Digester
 from kinto_notify.errors import RelayFault
 from kinto_notify.ledger import Ledger
 from kinto_notify.smarthost import parse_relays
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.store.client import Client
 from kinto_notify.store.deliveries import Deliveries, Fate
+from kinto_notify.store.digests import Digests
+from kinto_notify.store.stream import Stream
 from kinto_notify.telemetry import Telemetry
+from support.digests import SENDER
+from support.filings import entries, filed, filing
 from support.smtp_server import SmtpServer
 
 DELIVERY = Delivery("d1", 7, 3, "kinto@example.org", "ann@example.org", b"", "b", 0, "file#a")
@@ -130,3 +139,26 @@ async def test_d11_a_lease_that_is_over_stops_before_the_body(client: Client) ->
         await pool.close()
         assert (server.reached["data"], server.reached["body"], server.mails) == (1, 0, [])
     assert ledger.untold == 0
+
+
+async def test_no_session_waits_while_there_is_something_to_send(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session is free a moment before its last attempt has ended: that is no reason to wait a second."""
+    monkeypatch.setattr(courier_module, "IDLE_S", 3600.0)
+    many = tuple(Mailbox("", f"r{number}@example.org") for number in range(300))
+    stream, telemetry = Stream(client, "one"), Telemetry()
+    await stream.ensure_group()
+    (entry,) = await entries(client, stream, 1)
+    await stream.file([filed(entry, filing(recipients=many))], [])
+    composer = Composer(sender=SENDER)
+    await Digester(
+        Digests(client), lambda: composer, telemetry, bounce_address=SENDER.address, ready=lambda: None
+    ).work()
+    async with SmtpServer() as server, asyncio.timeout(60):
+        pool = Pool(parse_relays(server.url), sessions=3)
+        made = Courier(Deliveries(client), pool, Ledger(Deliveries(client), telemetry), telemetry, policy=POLICY)
+        while len(server.mails) < len(many):
+            await made.step(asyncio.Event())
+        assert await made.drain(30)
+        await pool.close()
