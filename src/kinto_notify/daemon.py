@@ -17,6 +17,7 @@ from kinto_notify.courier import Courier
 from kinto_notify.digester import Digester
 from kinto_notify.drain import DRAIN_MARGIN_S, Drain
 from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable
+from kinto_notify.housekeeping import Housekeeping
 from kinto_notify.intake import Intake
 from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, Pulse, patiently, wait_for, wait_for_any
@@ -26,7 +27,7 @@ from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.deliveries import Deliveries
 from kinto_notify.store.digests import Digests
-from kinto_notify.store.overview import examine, overview
+from kinto_notify.store.overview import examine
 from kinto_notify.store.stream import Stream
 from kinto_notify.systemd import ServiceManager
 from kinto_notify.telemetry import Telemetry
@@ -35,7 +36,6 @@ from kinto_notify.web.server import WebServer
 #: A room that has not finished a step for so long is stuck: /healthz says so and the watchdog is not fed. Steps end
 #: within seconds even when Redis hangs (its socket timeout is 15 s).
 STALL_S = 45.0
-_HOUSEKEEPING_EVERY_S = 5.0
 
 
 class Daemon:
@@ -52,7 +52,6 @@ class Daemon:
         self._alarm: asyncio.Handle | None = None
         self._wakes_at = 0.0
         self._failed: BaseException | None = None
-        self._examined = False
         self._catalogue: Catalogue = load_catalogue(settings)
         self._composer = self._compose()
         self._client = Client(settings.redis_url, settings.namespace)
@@ -65,6 +64,7 @@ class Daemon:
         self._intake = Intake(
             self._stream, lambda: self._catalogue, telemetry, keep_ms=settings.stream_keep, due=self._due_in
         )
+        self._housekeeping = Housekeeping(self._client, self._stream, telemetry, busy=lambda: self._courier.busy)
         self._digester = Digester(
             Digests(self._client),
             lambda: self._composer,
@@ -125,7 +125,7 @@ class Daemon:
 
     def _start_rooms(self) -> dict[str, asyncio.Task[None]]:
         rooms: dict[str, Callable[[], Coroutine[None, None, object]]] = {
-            "housekeeping": self._keep_house,
+            "housekeeping": lambda: self._housekeeping.step(self._stop),
             "intake": self._intake.step,
             "digester": self._digest,
             "courier": lambda: self._courier.step(self._stop),
@@ -154,20 +154,6 @@ class Daemon:
         self._due.clear()
         if not await self._digester.work():
             await wait_for_any((self._due, self._stop), IDLE_S)
-
-    async def _keep_house(self) -> None:
-        """Refresh the gauges, keep the dead letters within their bounds, and look at the server once."""
-        if not self._examined:
-            found = await examine(self._client)
-            if found.fatal:
-                raise ConfigError([f"Redis: {text}" for text in found.fatal])
-            for doubt in found.doubts:
-                self._telemetry.warning(f"Redis: {doubt}")
-            self._examined = True
-        await self._dead.sweep(await self._client.time())
-        await self._stream.sweep_consumers()
-        self._telemetry.waiting((await overview(self._client)).numbers(), self._courier.busy)
-        await wait_for(self._stop, _HOUSEKEEPING_EVERY_S)
 
     async def _feed_watchdog(self) -> None:
         patience = self._manager.watchdog_s

@@ -263,6 +263,16 @@ class Telemetry:
         """Deliveries were no longer ours while we worked on them: what was not handed over yet is not sent."""
         self._log.warning("lease lost", deliveries=deliveries[:20])
 
+    # Pauses.
+
+    def paused(self, subscription: str) -> None:
+        """A subscription (`*`: all) was found paused: its digests gather."""
+        self._log.info("paused", subscription=subscription)
+
+    def resumed(self, subscription: str) -> None:
+        """It is not paused any more."""
+        self._log.info("resumed", subscription=subscription)
+
     # Gauges that housekeeping refreshes.
 
     def waiting(self, numbers: dict[str, int], sessions: int) -> None:

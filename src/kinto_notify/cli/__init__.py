@@ -20,6 +20,7 @@ COMMANDS = (
     "init_db",
     "status",
     "health",
+    "pause",
     "preview",
     "dead_letters",
     "schema",

@@ -5,9 +5,8 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 
-from kinto_notify.cli.since import parse_since
+from kinto_notify.cli.moment import parse_since, shown_moment
 from kinto_notify.errors import BadInput, UsageError
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetter, DeadLetters
@@ -89,7 +88,7 @@ async def _list(dead: DeadLetters, arguments: argparse.Namespace) -> None:
             print(json.dumps(_described(letter), ensure_ascii=False))
         else:
             to, reason = _shown(letter.text("recipient")), _shown(letter.reason)
-            print(f"{letter.id}  {_when(letter)}  {letter.kind:<8}  {to:<30}  {reason}")
+            print(f"{letter.id}  {shown_moment(letter.when)}  {letter.kind:<8}  {to:<30}  {reason}")
         if count == arguments.limit:
             break
     if not arguments.json:
@@ -165,15 +164,11 @@ def _shown(text: str) -> str:
     return "".join(char if char.isprintable() else "�" for char in text)
 
 
-def _when(letter: DeadLetter) -> str:
-    return datetime.fromtimestamp(letter.when / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
 def _described(letter: DeadLetter) -> dict[str, str | int]:
     return {
         "id": letter.id,
         "kind": letter.kind,
-        "when": _when(letter),
+        "when": shown_moment(letter.when),
         "reason": letter.reason,
         "subscription": letter.text("identity"),
         "recipient": letter.text("recipient"),

@@ -7,7 +7,7 @@ so that only what Redis lost makes mails; but a Redis that lost all has also los
 import argparse
 from pathlib import Path
 
-from kinto_notify.cli.since import parse_since
+from kinto_notify.cli.moment import parse_since
 from kinto_notify.outbox.ini import read_ini
 from kinto_notify.outbox.kept import batches, kept_since
 from kinto_notify.outbox.settings import OutboxSettings

@@ -5,14 +5,18 @@ import asyncio
 import json
 from dataclasses import asdict
 
+from kinto_notify.cli.moment import shown_moment
 from kinto_notify.store.client import Client
 from kinto_notify.store.overview import Overview, examine, overview
+from kinto_notify.store.pauses import EVERY
 
 _LINES = (
     ("stream", "entries in the stream"),
     ("lag", "not read yet"),
     ("pending", "read, not filed yet"),
     ("open_digests", "digests open"),
+    ("due_digests", "of them due"),
+    ("paused_digests", "of them paused"),
     ("frozen_digests", "digests being composed"),
     ("deliveries", "deliveries waiting"),
     ("due_deliveries", "due now"),
@@ -49,7 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name, label in _LINES:
         value = numbers[name]
         print(f"  {label:<24} {'unknown' if value is None else f'{value:,}':>12}")
+    for name, since in told.paused.items():
+        print(f"  paused since {shown_moment(since)}: {'all' if name == EVERY else name}")
     print("so far")
-    for name in ("events", "changes", "known", "sent", "deferred", "refused"):
+    for name in ("events", "changes", "known", "discarded", "sent", "deferred", "refused"):
         print(f"  {name:<24} {told.totals.get(name, 0):>12,}")
     return 0

@@ -26,11 +26,18 @@ for i = 1, tonumber(take()) do
   digests[i] = d
 end
 
+-- A digest of a paused subscription is filed and not due: its due time is this far away until it is resumed.
+local PARKED, paused = 1e14, {}
+for i, name in ipairs(redis.call('HGETALL', prefix .. ':paused')) do
+  if i % 2 == 1 then paused[name] = true end
+end
+
 local function open(d)
-  local known = redis.call('HMGET', d.key, 'first', 'chain', 'changes')
+  local known = redis.call('HMGET', d.key, 'first', 'chain', 'changes', 'flushed')
   d.first = tonumber(known[1])
   d.chain = known[2] or ''
   d.changes = tonumber(known[3]) or 0
+  d.flushed = known[4]
   d.listed = d.first and redis.call('LLEN', d.lines) or 0
   if not d.first then
     d.first = now
@@ -111,9 +118,14 @@ for _, d in ipairs(digests) do
       local last, interval = tonumber(paced[1]), tonumber(paced[2])
       if last then due = math.max(due, last + (full and d.interval or interval)) end
     end
+    if d.flushed then
+      due = now
+    elseif paused['*'] or paused[d.identity] then
+      due = due + PARKED
+    end
     redis.call('ZADD', prefix .. ':due', due, d.id)
     local delay = math.max(due - now, 0)
-    if soonest < 0 or delay < soonest then soonest = delay end
+    if due < PARKED and (soonest < 0 or delay < soonest) then soonest = delay end
   end
 end
 

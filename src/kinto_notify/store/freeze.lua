@@ -26,12 +26,22 @@ local function pace(key, first, least, most)
   end
 end
 
+-- Those of a paused subscription that were open when it was paused are put off when they become due, as `file` puts off
+-- the others; they must not keep the rest from being seen.
+local PARKED, paused, seen = 1e14, {}, 1
+for i, name in ipairs(redis.call('HGETALL', prefix .. ':paused')) do
+  if i % 2 == 1 then paused[name], seen = true, 10 end
+end
+
 local room = limit - redis.call('ZCOUNT', frozen, '-inf', now)
 if room > 0 then
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room)) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room * seen)) do
     local digest, lines = prefix .. ':digest:' .. id, prefix .. ':lines:' .. id
-    local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait')
-    if told[1] then
+    local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait', 'identity', 'flushed')
+    if told[1] and (paused['*'] or paused[told[6]]) and not told[7] then
+      redis.call('ZADD', due, now + PARKED, id)
+    elseif told[1] and room > 0 then
+      room = room - 1
       -- A function of the content: events that Redis lost and that were filed anew in another way get another id, so
       -- that a Message-ID is never used for other content.
       local fid = redis.sha1hex(id .. told[3])
@@ -45,7 +55,7 @@ if room > 0 then
       else
         redis.call('ZADD', due, now + lease, id)
       end
-    else
+    elseif not told[1] then
       redis.call('ZREM', due, id)
     end
   end

@@ -1,25 +1,34 @@
 """What is where: the numbers of a namespace, and what is wrong with the server it lives on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from kinto_notify.store.client import REDIS_FLOOR, Client, translated
+from kinto_notify.store.pauses import PARKED_MS, Pauses
 from kinto_notify.wire import GROUP
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Numbers at one moment. `lag` is how many entries nobody has read, None where the server can't tell."""
+    """Numbers at one moment. `lag` is how many entries nobody has read, None where the server can't tell.
+
+    `open_digests` has those in it that are due or paused. `paused` are the paused subscriptions (`*`: all) and since
+    when, in milliseconds.
+    """
 
     stream: int
     pending: int
     lag: int | None
     open_digests: int
+    due_digests: int
+    paused_digests: int
     frozen_digests: int
     deliveries: int
     due_deliveries: int
     dead_letters: int
     totals: dict[str, int]
+    paused: Mapping[str, int]
 
     def numbers(self) -> dict[str, int]:
         """Return what waits, by kind."""
@@ -28,6 +37,8 @@ class Overview:
             "pending": self.pending,
             "lag": self.lag or 0,
             "open_digests": self.open_digests,
+            "due_digests": self.due_digests,
+            "paused_digests": self.paused_digests,
             "frozen_digests": self.frozen_digests,
             "deliveries": self.deliveries,
             "due_deliveries": self.due_deliveries,
@@ -42,11 +53,13 @@ async def overview(client: Client) -> Overview:
         pipe = client.redis.pipeline(transaction=False)
         pipe.xlen(client.stream)
         pipe.zcard(client.key("due"))
+        pipe.zcount(client.key("due"), "-inf", now)
+        pipe.zcount(client.key("due"), PARKED_MS, "+inf")
         pipe.zcard(client.key("frozen"))
         pipe.zcard(client.key("deliveries"))
         pipe.zcount(client.key("deliveries"), "-inf", now)
         pipe.zcard(client.key("dead"))
-        stream, opened, frozen, deliveries, due, dead = cast(list[int], await pipe.execute())
+        stream, opened, ripe, parked, frozen, deliveries, due, dead = cast(list[int], await pipe.execute())
         groups = await client.redis.xinfo_groups(client.stream) if stream else []
     # Before any daemon ran there is no group, and all is unread.
     pending, lag = 0, cast(int | None, stream)
@@ -55,7 +68,8 @@ async def overview(client: Client) -> Overview:
             pending = _number(group["pending"]) or 0
             lag = _number(group.get("lag"))
     totals = {name: int(value) for name, value in (await client.hash("totals")).items()}
-    return Overview(stream, pending, lag, opened, frozen, deliveries, due, dead, totals)
+    paused = await Pauses(client).all()
+    return Overview(stream, pending, lag, opened, ripe, parked, frozen, deliveries, due, dead, totals, paused)
 
 
 def _number(value: object) -> int | None:

@@ -1,4 +1,4 @@
-"""A time on the command line: ISO 8601, or a duration ago.
+"""Times on the command line: ISO 8601, or a duration ago; and how we show them.
 
 In: what follows `--since`. Out: a time in UTC. What can't be read, or lies ahead, is argparse's own kind of error.
 """
@@ -24,3 +24,8 @@ def parse_since(text: str) -> datetime:
     if then > datetime.now(UTC):
         raise argparse.ArgumentTypeError(f"{text} has not been yet")
     return then
+
+
+def shown_moment(moment: int) -> str:
+    """Write a time in milliseconds, in UTC."""
+    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
