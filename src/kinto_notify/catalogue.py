@@ -14,6 +14,9 @@ from pathlib import Path
 from kinto_notify.address import Mailbox
 from kinto_notify.credentials import PREFIX
 from kinto_notify.errors import ConfigError
+from kinto_notify.event import Event
+from kinto_notify.hook import HookPolicy
+from kinto_notify.hook_book import HookBook
 from kinto_notify.nearest import nearest
 from kinto_notify.settings import Settings
 from kinto_notify.subscription import FILE_HOME, Subscription
@@ -33,14 +36,17 @@ class Catalogue:
     """What the operator subscribed, and whom a record may name. `warnings` are lines for the log at start."""
 
     subscriptions: tuple[Subscription, ...]
-    allowed_recipients: tuple[str, ...]
-    own_addresses: frozenset[str]
+    policy: HookPolicy
+    hooks: HookBook
     warnings: tuple[str, ...] = ()
 
     def allows(self, mailbox: Mailbox) -> bool:
-        """Tell whether an address that a record (not the operator) named may be written to; our own never may."""
-        key = mailbox.key
-        return key not in self.own_addresses and any(fnmatchcase(key, glob) for glob in self.allowed_recipients)
+        """Tell whether an address that a record (not the operator) named may be written to."""
+        return self.policy.recipient(mailbox)
+
+    def subscriptions_of(self, event: Event) -> list[Subscription]:
+        """Return whoever may want an event: the operator's subscriptions, and the hooks that it carries."""
+        return [*self.subscriptions, *(self.hooks.subscriptions(event) if event.data.hooks else ())]
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
@@ -66,7 +72,16 @@ def load_catalogue(settings: Settings) -> Catalogue:
         problems += [f"{place}: {problem}" for problem in _misfits(one, settings, own)]
     if problems:
         raise ConfigError(problems)
-    return Catalogue(found, settings.allowed_recipients, own, _remarks(found))
+    policy = HookPolicy(
+        recipient=lambda mailbox: _allowed(mailbox, settings.allowed_recipients, own),
+        sender=lambda mailbox: any(fnmatchcase(mailbox.key, glob) for glob in settings.allowed_senders),
+    )
+    return Catalogue(found, policy, HookBook(settings.digest, policy), _remarks(found))
+
+
+def _allowed(mailbox: Mailbox, globs: tuple[str, ...], own: frozenset[str]) -> bool:
+    """Tell whether an address that a record or a hook (not the operator) named may be written to; our own never may."""
+    return mailbox.key not in own and any(fnmatchcase(mailbox.key, glob) for glob in globs)
 
 
 def _read(path: Path, source: str) -> list[object]:

@@ -48,6 +48,9 @@ class Line:
     truncated: bool = False
     maybe: bool = False
     children: tuple[tuple[str, int], ...] = ()
+    #: What a hook's own subject and template say of this change, rendered when it was filed.
+    subject: str | None = None
+    text: str | None = None
 
     def encode(self) -> str:
         """Write as one compact JSON array; its first element is the version of the form."""
@@ -66,6 +69,8 @@ class Line:
                 int(self.truncated),
                 int(self.maybe),
                 self.children,
+                self.subject,
+                self.text,
             ],
             ensure_ascii=False,
             separators=(",", ":"),
@@ -74,7 +79,7 @@ class Line:
     @classmethod
     def decode(cls, text: str | bytes) -> "Line":
         """Read what `encode` wrote; further elements of a later minor form are ignored."""
-        _, action, resource, ident, uri, title, user, stamp, fields, more, cut, maybe, children, *_ = json.loads(text)
+        _, action, resource, ident, uri, title, user, stamp, fields, more, cut, maybe, children, *own = json.loads(text)
         return cls(
             action=action,
             resource_name=resource,
@@ -88,22 +93,25 @@ class Line:
             truncated=bool(cut),
             maybe=bool(maybe),
             children=tuple((name, count) for name, count in children),
+            subject=own[0] if own else None,
+            text=own[1] if len(own) > 1 else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class DigestKey:
-    """What makes two changes go into one digest."""
+    """What makes two changes go into one digest. `once`, where it is not empty, keeps a change to itself."""
 
     identity: str
     text: str
     group: tuple[tuple[str, str], ...]
     audience: str = EVERYONE
+    once: str = ""
 
     @property
     def id(self) -> str:
         """The digest's id: a hash of subscription identity, resolved text, group key and audience."""
-        return _hash(self.identity, self.text, json.dumps(self.group), self.audience)
+        return _hash(self.identity, self.text, json.dumps(self.group), self.audience, *filter(None, [self.once]))
 
     @property
     def pace(self) -> str:

@@ -77,7 +77,9 @@ async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> in
 
 
 def _tell(entries: list[Entry], catalogue: Catalogue, composer: Composer, telemetry: Telemetry, now: int) -> None:
-    filed, poison = sort(entries, catalogue, telemetry.pattern_too_slow)
+    filed, poison = sort(entries, catalogue)
+    for remark in catalogue.hooks.remarks():
+        telemetry.remark(remark.identity, remark.kind, remark.detail)
     for bad in poison:
         telemetry.poison(bad.entry.id, bad.reason)
     for digest in gather((filing for one in filed for filing in one.filings), now):

@@ -16,6 +16,8 @@ from kinto_notify.wire import FIELD_EVENT, FIELD_VERSION, VERSION, id_time
 #: A JSON object: a record, a collection, a bucket, a group.
 JsonObject = dict[str, object]
 
+#: Kinto's two names for a change: before the commit and after it. To a drop-in for kinto-emailer they are one.
+RESOURCE_CHANGED = ("kinto.core.events.ResourceChanged", "kinto.core.events.AfterResourceChanged")
 #: The words that filters and `group_by` may name.
 FILTER_WORDS = (
     "event",
@@ -39,6 +41,23 @@ class Change:
     old: JsonObject | None = None
     new: JsonObject | None = None
     truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedHook:
+    """A hook as it was written, found by the listener in the transaction of the event.
+
+    `home` is the URI of the bucket or collection whose metadata holds it, under `key`, at `index`. `groups` are the
+    members of the groups that it names, by URI, as Kinto stores them; `changes` the ids of the impacted objects that it
+    was found for, None for all of them.
+    """
+
+    home: str
+    hook: JsonObject
+    key: str = "kinto-notify"
+    index: int = 0
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    changes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +86,9 @@ class Data:
     title: str | None = None
     children: dict[str, int] = field(default_factory=dict)
     maybe: bool = False
+    extra: dict[str, str | int | float | bool] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    hooks: tuple[CarriedHook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

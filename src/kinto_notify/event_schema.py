@@ -54,6 +54,10 @@ _DATA: dict[str, tuple[Schema, str]] = {
         {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
         "How many objects of each resource went with a deleted bucket or collection.",
     ),
+    "settings": (
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        "project_name, project_version and url of Kinto's settings, for the texts of hooks.",
+    ),
     "extra": ({"type": "object"}, "Public scalar attributes of a further Pyramid event, such as a comment."),
     "hooks": ({"type": "array"}, "The hooks that stood in the metadata, resolved; only if hooks are on."),
 }

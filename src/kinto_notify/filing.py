@@ -7,11 +7,13 @@ digest that the event touches, with counters of all its changes and lines of the
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kinto_notify.address import Mailbox
 from kinto_notify.diff import cut_middle, differences
-from kinto_notify.digest import EVERYONE, DigestKey, Filing, Line, count_key, group_key
+from kinto_notify.digest import EVERYONE, GROUP_BY_CHANGE, DigestKey, Filing, Line, count_key, group_key
 from kinto_notify.event import Change, Event, current, words
+from kinto_notify.hook_text import RenderedTexts, render_own
 from kinto_notify.pattern import PatternTimeout
 from kinto_notify.pointer import covers
 from kinto_notify.subscription import Subscription
@@ -19,6 +21,8 @@ from kinto_notify.subscription import Subscription
 #: Where people put the name of a thing, in the order of our trust.
 TITLE_FIELDS = ("title", "name", "label", "display_name", "displayName", "subject")
 _MAX_TITLE = 120
+#: Hears of a subscription whose pattern ran too long, or whose text names what a change does not have.
+Tell = Callable[[Subscription, Literal["slow", "placeholder"], str], None]
 
 
 @dataclass(slots=True)
@@ -35,37 +39,43 @@ def file_event(
     event: Event,
     subscriptions: Iterable[Subscription],
     allowed: Callable[[Mailbox], bool] = lambda mailbox: True,
-    too_slow: Callable[[str, str], None] = lambda identity, reason: None,
+    tell: Tell = lambda subscription, kind, detail: None,
 ) -> list[Filing]:
     """Decide where an event goes; `allowed` is the operator's policy for addresses that a record named.
 
     A subscription with a pattern that runs too long wants no further change of this event: 500 changes would cost 500
-    times the limit, and everybody else waits. `too_slow` hears of its identity and why.
+    times the limit, and everybody else waits. `tell` hears of it, and of the names that a hook's text asks for in vain.
     """
     gathered: dict[DigestKey, _Gathered] = {}
     having = [(change, words(event, change)) for change in event.data.changes]
     counter = count_key(event.data.resource_name, event.data.action)
     for subscription in subscriptions:
         encoded: dict[int, str] = {}
+        once = f"{event.id} " if GROUP_BY_CHANGE in subscription.rules.group_by else ""
         for index, (change, known) in enumerate(having):
             try:
                 if subscription.refuses(event, change, known) is not None:
                     continue
             except PatternTimeout as fault:
-                too_slow(subscription.identity, str(fault))
+                tell(subscription, "slow", str(fault))
                 break
             group = group_key(subscription.rules.group_by, known, change.id)
             for audience, mailboxes in subscription.audiences(event, change):
                 if audience != EVERYONE and mailboxes[0] not in subscription.recipients and not allowed(mailboxes[0]):
                     continue
-                key = DigestKey(subscription.identity, subscription.text, group, audience)
+                key = DigestKey(
+                    subscription.identity, subscription.text, group, audience, f"{once}{index}" if once else ""
+                )
                 digest = gathered.get(key)
                 if digest is None:
                     digest = gathered[key] = _Gathered(subscription, mailboxes)
+                elif subscription.groups:
+                    # The members of a group that each change names for itself.
+                    digest.recipients = tuple({one.key: one for one in (*mailboxes, *digest.recipients)}.values())
                 digest.counts[counter] += 1
                 if len(digest.lines) < subscription.rules.max_listed:
                     if index not in encoded:
-                        encoded[index] = render_line(event, change, subscription).encode()
+                        encoded[index] = render_line(event, change, subscription, tell).encode()
                     digest.lines.append(encoded[index])
     return [
         Filing(key, one.subscription.rules, one.recipients, dict(one.counts), tuple(one.lines))
@@ -73,13 +83,25 @@ def file_event(
     ]
 
 
-def render_line(event: Event, change: Change, subscription: Subscription) -> Line:
+def render_line(
+    event: Event,
+    change: Change,
+    subscription: Subscription,
+    tell: Tell = lambda subscription, kind, detail: None,
+) -> Line:
     """Return what a mail of this subscription shows of a change: nothing of its data where `content` is none."""
     data = event.data
     action = data.action
     told = subscription.presentation.content == "full"
     after = None if action == "delete" else change.new
-    fields, more = differences(change.old, after, subscription.redact) if told else ((), 0)
+    own = RenderedTexts()
+    if subscription.own is not None:
+        own = render_own(subscription.own, event, change, redact=subscription.redact, full=told)
+        if own.missing:
+            tell(subscription, "placeholder", f"empty: {', '.join(sorted(set(own.missing)))}")
+    # A mail that brings its own text lists no fields: they would only be stored.
+    listed = told and own.text is None
+    fields, more = differences(change.old, after, subscription.redact) if listed else ((), 0)
     return Line(
         action=action,
         resource_name=data.resource_name,
@@ -93,6 +115,8 @@ def render_line(event: Event, change: Change, subscription: Subscription) -> Lin
         truncated=change.truncated,
         maybe=data.maybe,
         children=tuple(sorted(data.children.items())),
+        subject=own.subject,
+        text=own.text,
     )
 
 

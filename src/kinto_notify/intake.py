@@ -15,7 +15,7 @@ from datetime import datetime
 from kinto_notify.catalogue import Catalogue
 from kinto_notify.errors import MalformedEntry, StoreUnavailable
 from kinto_notify.event import Event, parse_entry
-from kinto_notify.filing import file_event
+from kinto_notify.filing import Tell, file_event
 from kinto_notify.store.client import RefusedByRedis
 from kinto_notify.store.stream import HOUR_MS, Entry, Filed, FilingResult, Poison, Stream
 from kinto_notify.telemetry import Telemetry
@@ -111,6 +111,8 @@ class Intake:
             poison += bad
             size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
         await self._file(taken, filed, poison)
+        for remark in self._catalogue().hooks.remarks():
+            self._telemetry.remark(remark.identity, remark.kind, remark.detail)
         return len(taken)
 
     async def _next(self, *, wait: bool) -> list[Entry]:
@@ -184,15 +186,17 @@ class Intake:
 def sort(
     entries: Sequence[Entry],
     catalogue: Catalogue,
-    too_slow: Callable[[str, str], None] = lambda identity, reason: None,
+    tell: Tell | None = None,
 ) -> tuple[list[Filed], list[Poison]]:
-    """Decide for each entry where it goes, or why it can't go anywhere. Pure, but for `too_slow` (see `file_event`)."""
+    """Decide for each entry where it goes, or why it can't go anywhere. Pure, but for `tell` (see `file_event`)."""
     filed: list[Filed] = []
     poison: list[Poison] = []
     for entry in entries:
         try:
             event = parse_entry(entry.fields)
-            filings = file_event(event, catalogue.subscriptions, catalogue.allows, too_slow)
+            filings = file_event(
+                event, catalogue.subscriptions_of(event), catalogue.allows, tell or catalogue.hooks.tell
+            )
             filed.append(Filed(entry.id, event.id, _hour(event, entry), tuple(filings)))
         except MalformedEntry as fault:
             poison.append(Poison(entry, str(fault)))

@@ -13,8 +13,10 @@ from kinto_notify import pointer
 from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.diff import differs
 from kinto_notify.digest import EVERYONE, DigestRules
-from kinto_notify.event import Change, Event, current, words
+from kinto_notify.event import RESOURCE_CHANGED, Change, Event, current, words
+from kinto_notify.hook_text import EMAILER_ABSENT, OwnTexts, context_of
 from kinto_notify.pattern import Filter, PatternTimeout
+from kinto_notify.placeholder import Template, render
 from kinto_notify.pointer import MISSING, Pointer
 
 #: The home of the operator's own subscriptions.
@@ -69,6 +71,19 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupOfChange:
+    """A group as recipient that the change itself names: its URI, but for the bucket, holds placeholders."""
+
+    bucket: str
+    uri: Template
+
+    def members(self, context: Mapping[str, object], known: Mapping[str, tuple[Mailbox, ...]]) -> tuple[Mailbox, ...]:
+        """Return the members of the group that the context names, if it is one of `known` and of this bucket."""
+        uri = render(self.uri, context).text
+        return known.get(uri, ()) if uri.startswith(f"/buckets/{self.bucket}/groups/") else ()
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """One subscription, ready to be asked. `text` is its resolved form, `sender` and the like inside `presentation`."""
 
@@ -82,6 +97,11 @@ class Subscription:
     changed: tuple[Pointer, ...] = ()
     exclude_actor: bool = False
     redact: tuple[Pointer, ...] = ()
+    #: Of hooks only: the texts they bring along, their groups, the impacted objects they were found for (None: all).
+    own: OwnTexts | None = None
+    groups: tuple[GroupOfChange, ...] = ()
+    members: Mapping[str, tuple[Mailbox, ...]] = field(default_factory=dict)
+    only: frozenset[str] | None = None
 
     @property
     def identity(self) -> str:
@@ -95,8 +115,10 @@ class Subscription:
         filter, if one runs too long.
         """
         having = words(event, change) if known is None else known
+        if self.only is not None and change.id not in self.only:
+            return "home"
         for word, wanted in self.filters:
-            if not _holds(word, wanted.holds, having.get(word)):
+            if not any(_holds(word, wanted.holds, value) for value in self._values(word, having)):
                 return word
         if self.where:
             document = current(change, event.data.action)
@@ -110,7 +132,7 @@ class Subscription:
 
     def audiences(self, event: Event, change: Change) -> Iterator[tuple[str, tuple[Mailbox, ...]]]:
         """Yield who hears of this change: `*` with all recipients, or one address each where what they see differs."""
-        listed = self.recipients
+        listed = self.recipients + self._of_groups(event, change)
         if self.exclude_actor:
             actor = actor_address(event.data.user_id)
             for mailbox in listed:
@@ -127,6 +149,28 @@ class Subscription:
                 ):
                     known.add(mailbox.key)
                     yield mailbox.key, (mailbox,)
+
+    def _values(self, word: str, having: Mapping[str, str]) -> tuple[str | None, ...]:
+        """Return what a filter word may be: kinto-emailer's dialect takes both of Kinto's names for a change."""
+        value = having.get(word)
+        if self.own is None or not self.own.emailer:
+            return (value,)
+        if value is None:
+            return (EMAILER_ABSENT.get(word),)
+        return RESOURCE_CHANGED if value in RESOURCE_CHANGED else (value,)
+
+    def _of_groups(self, event: Event, change: Change) -> tuple[Mailbox, ...]:
+        """Return the members of the groups that this change names, but for who is listed anyway."""
+        if not self.groups:
+            return ()
+        context = context_of(event, change, full=False, emailer=self.own is not None and self.own.emailer)
+        known = {mailbox.key for mailbox in self.recipients}
+        found: dict[str, Mailbox] = {}
+        for group in self.groups:
+            for mailbox in group.members(context, self.members):
+                if mailbox.key not in known:
+                    found.setdefault(mailbox.key, mailbox)
+        return tuple(found.values())
 
 
 def _holds(name: str, holds: Callable[[_T], bool], value: _T) -> bool:

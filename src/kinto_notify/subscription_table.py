@@ -171,15 +171,12 @@ class DigestTable(_Table):
     urgent: bool = Field(False, description="None of this applies: one mail for each change, at once")
 
 
-class SubscriptionTable(_Table):
-    """Which changes, for which recipients, shown how, gathered how long."""
+class CommonTable(_Table):
+    """What a subscription may hold in either home."""
 
     name: Annotated[
         str | None, PlainValidator(_of_text(_name), json_schema_input_type=str), Field(description="Unique in its home")
     ] = None
-    recipients: list[Annotated[Mailbox | Pointer, PlainValidator(_of_text(_recipient), json_schema_input_type=str)]] = (
-        Field(min_length=1, description="Addresses, `Name <address>`, or {new[/json/pointer]}")
-    )
     event: Words = Field(None, description="The event's dotted class name")
     action: Words = Field(None, description="create, update or delete")
     resource_name: Words = Field(None, description="bucket, collection, group or record")
@@ -196,16 +193,24 @@ class SubscriptionTable(_Table):
     ] = ()
     changed: Pointers = Field((), description="JSON pointers, at least one of which differs")
     exclude_actor: bool = Field(False, description="Not to the recipient who did it")
-    subject: Line = None
-    template: Annotated[str | None, Field(min_length=1, max_length=65_536, description="File: name of a template")] = (
-        None
-    )
     content: Content = Field("full", description="none: says that something changed and where, no data")
     redact: Pointers = Field((), description="JSON pointers whose values are never shown")
     reply_to: Address = None
     sender: Address = None
     urgent: bool = Field(False, description="The digest does not apply: one mail for each change, at once")
     digest: DigestTable = DigestTable()
+
+
+class SubscriptionTable(CommonTable):
+    """Which changes, for which recipients, shown how, gathered how long: as the operator writes it."""
+
+    recipients: list[Annotated[Mailbox | Pointer, PlainValidator(_of_text(_recipient), json_schema_input_type=str)]] = (
+        Field(min_length=1, description="Addresses, `Name <address>`, or {new[/json/pointer]}")
+    )
+    subject: Line = None
+    template: Annotated[
+        str | None, Field(min_length=1, max_length=65_536, description="Name of a template on disk")
+    ] = None
 
 
 class FileTable(_Table):

@@ -7,7 +7,8 @@ resolved text. Fails with `SubscriptionError` that lists every problem of all ta
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -18,8 +19,9 @@ from kinto_notify.errors import BadInput
 from kinto_notify.event import FILTER_WORDS
 from kinto_notify.nearest import nearest
 from kinto_notify.pattern import Filter
+from kinto_notify.pointer import Pointer
 from kinto_notify.subscription import FILE_HOME, Presentation, Subscription, Where, resolved_text
-from kinto_notify.subscription_table import DigestTable, SubscriptionTable
+from kinto_notify.subscription_table import CommonTable, DigestTable, SubscriptionTable
 
 #: The name of a template on disk: a word, never a path.
 _TEMPLATE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\Z")
@@ -78,14 +80,27 @@ def parse_subscription(raw: object, *, home: str, index: int, defaults: DigestRu
     try:
         table = SubscriptionTable.model_validate(raw)
     except ValidationError as fault:
-        raise SubscriptionError([f"{label}: {line}" for line in _explain(fault)]) from None
-    problems = [*_not_yet(table), *_contradictions(table, home, defaults)]
+        raise SubscriptionError([f"{label}: {line}" for line in explain(fault)]) from None
+    problems = contradictions(table, defaults)
+    if table.template is not None and not _TEMPLATE.match(table.template):
+        problems.append("template: must be the name of a template in the templates directory, without ending or path")
     if problems:
         raise SubscriptionError([f"{label}: {problem}" for problem in problems])
-    return _build(table, home, table.name or _default_name(raw, home, index), _rules(table.digest, defaults))
+    return build(
+        table,
+        Presentation(
+            home=home,
+            name=table.name or _default_name(raw, home, index),
+            subject=table.subject,
+            template=table.template,
+            sender=None if table.sender is None else str(table.sender),
+        ),
+        table.recipients,
+        rules_of(table.digest, defaults),
+    )
 
 
-def _explain(fault: ValidationError) -> list[str]:
+def explain(fault: ValidationError) -> list[str]:
     """Write one line for each fault: the path of the key, what is wrong."""
     lines = []
     for one in fault.errors(include_url=False, include_input=False):
@@ -99,7 +114,7 @@ def _explain(fault: ValidationError) -> list[str]:
     return lines
 
 
-def _not_yet(table: SubscriptionTable) -> list[str]:
+def _not_yet(table: CommonTable) -> list[str]:
     """Name the keys whose engine this version lacks: better refused than taken and not done."""
     digest = table.digest
     asked = {
@@ -114,18 +129,17 @@ def _not_yet(table: SubscriptionTable) -> list[str]:
     return [f"{key}: not in this version yet" for key, wanted in asked.items() if wanted]
 
 
-def _contradictions(table: SubscriptionTable, home: str, defaults: DigestRules) -> list[str]:
-    """Name what is right by itself but not together, or not in this home."""
-    problems = []
+def contradictions(table: CommonTable, defaults: DigestRules) -> list[str]:
+    """Name what is right by itself but not together, or not in this version."""
+    problems = _not_yet(table)
     interval = defaults.interval if table.digest.interval is None else table.digest.interval
     if table.digest.max_wait is not None and table.digest.max_wait < interval:
         problems.append("digest.max_wait: is shorter than the interval, which grows up to it")
-    if table.template is not None and home == FILE_HOME and not _TEMPLATE.match(table.template):
-        problems.append("template: must be the name of a template in the templates directory, without ending or path")
     return problems
 
 
-def _rules(table: DigestTable, defaults: DigestRules) -> DigestRules:
+def rules_of(table: DigestTable, defaults: DigestRules) -> DigestRules:
+    """Return the rules of a digest table, the defaults where it is silent."""
     interval = defaults.interval if table.interval is None else table.interval
     return DigestRules(
         wait=defaults.wait if table.wait is None else table.wait,
@@ -137,17 +151,23 @@ def _rules(table: DigestTable, defaults: DigestRules) -> DigestRules:
     )
 
 
-def _build(table: SubscriptionTable, home: str, name: str, rules: DigestRules) -> Subscription:
-    """Put the parsed values together; two spellings of one meaning get one text."""
+def build(
+    table: CommonTable,
+    shown: Presentation,
+    recipients: Iterable[object],
+    rules: DigestRules,
+    further_text: Mapping[str, object] | None = None,
+) -> Subscription:
+    """Put the parsed values together; two spellings of one meaning get one text.
+
+    `shown` is the presentation as far as the homes differ in it; of `recipients` the addresses and pointers are taken;
+    `further_text` is what else tells two subscriptions apart.
+    """
     filters = tuple((word, wanted) for word in FILTER_WORDS if (wanted := getattr(table, word)) is not None)
-    presentation = Presentation(
-        home=home,
-        name=name,
-        subject=table.subject,
-        template=table.template,
+    presentation = replace(
+        shown,
         content=table.content,
         reply_to=None if table.reply_to is None else str(table.reply_to),
-        sender=None if table.sender is None else str(table.sender),
         max_listed=rules.max_listed,
     )
     rest: dict[str, object] = {
@@ -157,18 +177,22 @@ def _build(table: SubscriptionTable, home: str, name: str, rules: DigestRules) -
         "exclude_actor": table.exclude_actor,
         "redact": sorted(map(pointer.text, table.redact)),
         "digest": {key: getattr(rules, key) for key in DigestRules.__slots__},
+        **(further_text or {}),
     }
     # One inbox gets one mail, however often and in whatever case it is listed.
     mailboxes: dict[str, Mailbox] = {}
-    for one in table.recipients:
+    pointers: dict[Pointer, None] = {}
+    for one in recipients:
         if isinstance(one, Mailbox):
             mailboxes.setdefault(one.key, one)
+        elif isinstance(one, tuple):
+            pointers[one] = None
     return Subscription(
         presentation=presentation,
         recipients=tuple(mailboxes.values()),
         text=resolved_text(presentation, rest),
         rules=rules,
-        from_record=tuple(dict.fromkeys(one for one in table.recipients if not isinstance(one, Mailbox))),
+        from_record=tuple(pointers),
         filters=filters,
         where=table.where,
         changed=table.changed,

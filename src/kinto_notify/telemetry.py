@@ -56,10 +56,12 @@ class Telemetry:
         self._stranded = Counter(
             "kinto_notify_stranded", "Filed entries that were pending with nobody", registry=self.registry
         )
-        self._slow_patterns = Counter(
-            "kinto_notify_slow_patterns", "Events a subscription missed for a pattern too slow", registry=self.registry
+        self._remarks = Counter(
+            "kinto_notify_subscription_remarks",
+            "What subscriptions and hooks were wrong in, each thing once",
+            ["kind"],
+            registry=self.registry,
         )
-        self._told_slow: set[str] = set()
         self._digests = Counter(
             "kinto_notify_digests", "Digests by what became of them", ["result"], registry=self.registry
         )
@@ -159,13 +161,10 @@ class Telemetry:
         """An entry became a dead letter."""
         self._log.error("entry buried", entry=entry, reason=reason)
 
-    def pattern_too_slow(self, subscription: str, reason: str) -> None:
-        """A subscription was passed over for the rest of an event, since one of its patterns ran too long."""
-        self._slow_patterns.inc()
-        if subscription not in self._told_slow:
-            # Once: the next event would say the same.
-            self._told_slow.add(subscription)
-            self._log.error("pattern too slow", subscription=subscription, reason=reason)
+    def remark(self, subscription: str, kind: str, detail: str) -> None:
+        """A subscription or hook is wrong in some way, or asked for what it may not have."""
+        self._remarks.labels(kind).inc()
+        self._log.warning("subscription", subscription=subscription, kind=kind, detail=self.masked(detail))
 
     def entries_lost(self, entries: list[str]) -> None:
         """Entries were trimmed from the stream before we read them (not by us)."""

@@ -75,8 +75,10 @@ def test_the_operators_own_subject(composer):
 
 
 def test_a_hooks_subject_is_plain_text_never_a_template(composer):
-    hook = digest(HELLO, home="/buckets/blog", subject="{{ 7 * 7 }} changed\nBcc: x")
-    assert composer.subject(hook) == "{{ 7 * 7 }} changed Bcc: x"
+    said = replace(HELLO, subject="{{ 7 * 7 }} changed\nBcc: x")
+    assert composer.subject(digest(said, home="/buckets/blog")) == "{{ 7 * 7 }} changed Bcc: x"
+    # Of several changes with subjects of their own, none speaks for all.
+    assert composer.subject(digest(said, HELLO, home="/buckets/blog")).startswith("[blog/")
 
 
 def test_people_are_named_shortly():

@@ -92,8 +92,8 @@ def test_a_byte_order_mark_is_no_harm(file):
 def test_all_problems_of_all_subscriptions_at_once(file):
     text = '[[subscription]]\naction = 1\n[[subscription]]\nname = "b"\nrecipients = ["x"]\nwhen = 1979-05-27\n'
     assert [line.rpartition(": ")[0] for line in problems(file, text)] == [
-        "subscription 1: recipients",
         "subscription 1: action",
+        "subscription 1: recipients",
         "subscription \"b\": recipients[0]: 'x'",
         'subscription "b": when',
     ]

@@ -60,7 +60,8 @@ def test_x04_a_pattern_that_runs_for_ever_does_not_hold_and_harms_no_other():
         with pytest.raises(PatternTimeout, match=r"^record_id: .* took more than 50 ms"):
             slow.refuses(event, event.data.changes[0])
     told = []
-    (filing,) = file_event(event, [hostile, negated, other], too_slow=lambda who, why: told.append((who, why)))
+    heard = lambda who, kind, why: told.append((who.identity, why))  # noqa: E731
+    (filing,) = file_event(event, [hostile, negated, other], tell=heard)
     assert filing.key.identity == other.identity
     assert [who for who, _ in told] == [hostile.identity, negated.identity]
 
@@ -69,7 +70,7 @@ def test_x04_five_hundred_changes_cost_one_timeout():
     hostile = subscribe(name="hostile", record_id="^(a|aa)+$")
     event = happened(*({"id": "a" * 40 + f"!{n}", "new": {}} for n in range(500)))
     told = []
-    assert file_event(event, [hostile], too_slow=lambda who, why: told.append(why)) == []
+    assert file_event(event, [hostile], tell=lambda who, kind, why: told.append(why)) == []
     assert len(told) == 1
 
 

@@ -157,11 +157,11 @@ def test_every_key_is_in_the_tables():
 
 def test_all_problems_at_once_with_their_paths():
     assert problems(action=1, digest={"wait": 1, "wiat": "1s"}, recipients=["x"], exclude_actor="y") == [
-        "recipients[0]: 'x': An email address must have an @-sign.",
         "action: must be text, or a list of texts",
         "exclude_actor: must be true or false, without quotes",
         "digest.wait: must be text, in quotes",
         "digest.wiat: there is no such key; did you mean wait?",
+        "recipients[0]: 'x': An email address must have an @-sign.",
     ]
 
 
@@ -193,10 +193,6 @@ def test_two_of_one_name_in_one_home():
     nameless = {"recipients": ["a@x.org"]}
     with pytest.raises(SubscriptionError, match="subscription 2: the same as one before it"):
         parse_subscriptions([nameless, nameless], home=FILE_HOME, defaults=RULES)
-
-
-def test_a_hooks_template_is_a_text_and_no_name():
-    assert subscribe("/buckets/blog", template="{action} of {id}\n").presentation.template == "{action} of {id}\n"
 
 
 def test_the_text_holds_the_presentation_and_everything_but_the_recipients():

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kinto_notify.catalogue import Catalogue
 from kinto_notify.intake import sort
 from kinto_notify.store.stream import HOUR_MS, Entry
 from support.events import change, event, fields
-from support.subscribed import subscribe
+from support.subscribed import catalogue_of, subscribe
 
-CATALOGUE = Catalogue((subscribe(), subscribe(name="two", action="delete")), ("*@example.org",), frozenset())
+CATALOGUE = catalogue_of(subscribe(), subscribe(name="two", action="delete"))
 CONTENT = "the-content-of-a-record"
 ARRIVED = 1_700_000_000_000
 
@@ -93,7 +92,7 @@ def test_any_json_in_any_place_is_sorted(data: dict[str, Any], name: str) -> Non
 
 
 def test_what_nobody_subscribed_is_filed_nowhere_but_is_filed() -> None:
-    (one,), poison = sort([entry(event())], Catalogue((), (), frozenset()))
+    (one,), poison = sort([entry(event())], catalogue_of())
     assert (one.filings, poison) == ((), [])
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from kinto_notify.catalogue import Catalogue
 from kinto_notify.intake import FATAL_TIMES, Intake
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
@@ -11,7 +10,7 @@ from kinto_notify.telemetry import Telemetry
 from kinto_notify.wire import GROUP
 from support.events import change, event, fields
 from support.filings import entries, filed, filing
-from support.subscribed import subscribe
+from support.subscribed import catalogue_of, subscribe
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ async def stream(client: Client) -> Stream:
 
 
 def intake(stream: Stream, telemetry: Telemetry | None = None) -> Intake:
-    catalogue = Catalogue((subscribe(),), (), frozenset())
+    catalogue = catalogue_of(subscribe())
     return Intake(stream, lambda: catalogue, telemetry or Telemetry(), keep_ms=60_000, due=lambda delay: None)
 
 

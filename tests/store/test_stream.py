@@ -14,6 +14,7 @@ from kinto_notify.subscription import Presentation, Subscription
 from kinto_notify.telemetry import Telemetry
 from support.events import change, event, fields
 from support.filings import entries, filed, filing
+from support.subscribed import catalogue_of
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def stream(client: Client) -> Stream:
 @pytest.fixture
 def catalogue() -> Catalogue:
     subscription = Subscription(Presentation("file", "all"), (Mailbox("", "anna@example.org"),), "{}")
-    return Catalogue((subscription,), (), frozenset())
+    return catalogue_of(subscription)
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ async def test_l05_large_entries_are_filed_in_batches_that_let_the_loop_turn(cli
         Subscription(Presentation("file", f"s{number}"), (Mailbox("", "anna@example.org"),), str(number))
         for number in range(20)
     )
-    catalogue = Catalogue(subscriptions, (), frozenset())
+    catalogue = catalogue_of(*subscriptions)
     intake = Intake(stream, lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
     many = [change(f"r{number}", new={"id": f"r{number}", "text": "x" * 300}) for number in range(100)]
     for _ in range(20):

@@ -3,8 +3,11 @@
 import json
 from collections.abc import Mapping
 
+from kinto_notify.catalogue import Catalogue
 from kinto_notify.digest import DigestRules
 from kinto_notify.event import Event, parse_event
+from kinto_notify.hook import HookPolicy
+from kinto_notify.hook_book import HookBook
 from kinto_notify.subscription import FILE_HOME, Subscription
 from kinto_notify.subscription_text import parse_subscription
 
@@ -24,6 +27,12 @@ def happened(*changes: JsonObject, action: str = "update", resource_name: str = 
     body = {"action": action, "resource_name": resource_name, "changes": listed, **known}
     envelope = {"id": "1", "source": "http://localhost", "type": f"org.kinto-storage.{resource_name}.{action}"}
     return parse_event(json.dumps({**envelope, "data": body}))
+
+
+def catalogue_of(*subscriptions: Subscription) -> Catalogue:
+    """Make a catalogue of these; records and hooks may name addresses of example.org."""
+    policy = HookPolicy(lambda mailbox: mailbox.domain == "example.org", lambda mailbox: False)
+    return Catalogue(subscriptions, policy, HookBook(DigestRules(), policy))
 
 
 def wants(subscription: Subscription, event: Event) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.compose import headers, mime, phrases
 from kinto_notify.compose.list_id import list_id
+from kinto_notify.compose.own_text import ROOMS, own_subject, own_text
 from kinto_notify.compose.places import check_admin_url
 from kinto_notify.compose.plain import one_line
 from kinto_notify.compose.sample import sample_digest, sample_presentation
@@ -115,6 +116,11 @@ class Composer:
     def _fitted(self, digest: FrozenDigest, presentation: Presentation) -> tuple[Parts, bytes]:
         """Compose with as many lines as fit: honest about the rest, and under the size at which clients clip."""
         mark = mime.boundary(digest.id)
+        for room in ROOMS if own_text(digest, 1) is not None else ():
+            parts = self._own_parts(digest, presentation, room)
+            body = mime.alternative(parts.text, parts.html, mark)
+            if len(body) <= MAX_BODY or room == ROOMS[-1]:
+                return parts, body
         for max_fields, least in _STEPS:
             listed = _room_for(digest.lines, max_fields)
             while listed >= min(len(digest.lines), least):
@@ -132,6 +138,14 @@ class Composer:
         context = {**seen.context(), "subject": subject}
         return Parts(subject, self._part(presentation, "txt", context), self._part(presentation, "html", context))
 
+    def _own_parts(self, digest: FrozenDigest, presentation: Presentation, room: int) -> Parts:
+        """Compose the mail of a hook that has its own text: that text and nothing else, and an HTML part around it."""
+        seen = self._view(digest, presentation, Limits(0, 0))
+        text = own_text(digest, room) or ""
+        subject = self._subject(digest, presentation, seen)
+        html = self._templates.render_builtin("html", {**seen.context(), "subject": subject, "own_text": text})
+        return Parts(subject, text, html)
+
     def _part(self, presentation: Presentation, kind: str, context: dict[str, object]) -> str:
         name = self._template(presentation)
         try:
@@ -145,12 +159,12 @@ class Composer:
 
     def _subject(self, digest: FrozenDigest, presentation: Presentation, seen: View) -> str:
         default = phrases.subject(seen.where, digest.counts, digest.lines)
-        return one_line(self._own_subject(presentation, seen, default), phrases.MAX_SUBJECT) or default
+        return one_line(self._own_subject(digest, presentation, seen, default), phrases.MAX_SUBJECT) or default
 
-    def _own_subject(self, presentation: Presentation, seen: View, default: str) -> str:
+    def _own_subject(self, digest: FrozenDigest, presentation: Presentation, seen: View, default: str) -> str:
         """Return the subject as the subscription or its template has it; one that a hook wrote is plain text."""
-        if presentation.subject is not None and presentation.home != FILE_HOME:
-            return presentation.subject
+        if presentation.home != FILE_HOME:
+            return own_subject(digest) or default
         context = {**seen.context(), "default_subject": default}
         name = self._template(presentation)
         try:

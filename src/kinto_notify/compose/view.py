@@ -96,6 +96,8 @@ class View:
     home: str
     reason: str
     contact: str
+    #: The text that a hook brought along, instead of the changes.
+    own_text: str | None = None
 
     def context(self) -> dict[str, object]:
         """Return it as the variables of a template."""
