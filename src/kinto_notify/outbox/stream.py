@@ -4,7 +4,7 @@ In: entries. Out: whether Redis has all of them. Raises `StoreUnavailable` with 
 it, some of the entries may be in the stream: appending them again is safe, their event ids are the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -23,14 +23,14 @@ class Stream:
         self._namespace = namespace
         self._retention = retention
         self._client: Any = None
-        self._in_order: Callable[[], Any] | None = None
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Append all entries, in order, or raise."""
         try:
             if self._client is None:
                 self._connect()
-            with self._client.pipeline(transaction=self._transactions) as pipe:
+            # All or nothing: were one of them refused, those after it would overtake it.
+            with self._server().pipeline(transaction=True) as pipe:
                 for entry in entries:
                     fields = {wire.FIELD_VERSION: wire.VERSION, wire.FIELD_EVENT: entry.body}
                     pipe.xadd(wire.events_key(self._namespace), fields)
@@ -45,10 +45,16 @@ class Stream:
         if client is not None:
             client.close()
 
-    @property
-    def _transactions(self) -> bool:
-        # All or nothing keeps the order when Redis refuses one of them; a cluster's client has no MULTI.
-        return not self._url.startswith("redis+cluster://")
+    def _server(self) -> Any:
+        """Return the client to append with: of a cluster that of the node which has the stream now.
+
+        A cluster's own pipeline is no transaction. One that moves the stream meanwhile refuses the batch; then all
+        begins with a new look at who has what.
+        """
+        if not self._url.startswith("redis+cluster://"):
+            return self._client
+        node = self._client.get_node_from_key(wire.events_key(self._namespace))
+        return self._client.get_redis_connection(node)
 
     def _connect(self) -> None:
         client = connect(self._url)
