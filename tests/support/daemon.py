@@ -39,6 +39,9 @@ def command(*arguments: str, stdin: str | None = None, **variables: str) -> "sub
 class DaemonProcess:
     """One daemon; quick by default: digests close at once, retries come within a second."""
 
+    #: What is started; `run` and more follow.
+    program: tuple[str, ...] = (PROGRAM,)
+
     def __init__(self, directory: Path, redis_url: str, smtp_url: str, **variables: str) -> None:
         self.log = directory / f"daemon-{variables.get('name', 'one')}.log"
         self.port = free_port()
@@ -61,7 +64,7 @@ class DaemonProcess:
     def start(self, *arguments: str) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "run", *arguments],
+                [*self.program, "run", *arguments],
                 env=clean_environment(**self.variables) | self.extra_environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -139,3 +142,17 @@ class DaemonProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+class FaultyDaemon(DaemonProcess):
+    """The same command with a crash point or short leases built in: see `support.faulty`."""
+
+    #: -P: what stands beside the script is not on its path.
+    program = (sys.executable, "-P", str(Path(__file__).with_name("faulty.py")))
+
+    def faulty(self, point: str = "", act: str = "kill", passage: int = 1, lease: float = 0.0) -> Self:
+        """Say what happens where; with `lease`, leases last so many seconds."""
+        told = {"FAULTY": f"{point}:{act}:{passage}"} if point else {}
+        told |= {"FAULTY_LEASE": str(lease)} if lease else {}
+        self.extra_environment |= told
+        return self
