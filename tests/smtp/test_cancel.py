@@ -63,7 +63,7 @@ async def test_s21_the_next_message_never_lands_in_a_broken_transaction(
 async def test_s21_cancelled_at_every_turn_of_the_loop(server: SmtpServer) -> None:
     """Not at chosen steps but after 0, 1, 2, … turns, until an attempt runs to its end unharmed."""
     pool = Pool(parse_relays(server.url), sessions=2)
-    for turns in range(400):
+    for turns in range(1000):
         task = asyncio.create_task(pool.send(envelope(f"broken{turns}")))
         for _ in range(turns % 100):
             await asyncio.sleep(0)
@@ -76,8 +76,8 @@ async def test_s21_cancelled_at_every_turn_of_the_loop(server: SmtpServer) -> No
         assert len(mail.recipients) == 1
         assert mail.data.split()[-1].decode() + "@example.org" == mail.recipients[0]
     whole = [mail.recipients[0] for mail in server.mails if mail.recipients[0].startswith("whole")]
-    assert whole == [f"whole{turns}@example.org" for turns in range(400)]
-    assert server.most <= 3  # the server may hear of a closed connection after it has accepted the next one
+    assert whole == [f"whole{turns}@example.org" for turns in range(1000)]
+    assert server.most <= 2
     await pool.close()
 
 

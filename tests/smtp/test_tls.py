@@ -13,10 +13,10 @@ from kinto_notify.errors import RelayFault
 from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.smtp.timeouts import Timeouts
+from support.envelopes import QUICK, persist
 from support.smtp_server import SmtpServer, raw, tls_contexts
 
 ENVELOPE = Envelope("bounces@example.org", "ann@example.org", b"Subject: hello\r\n\r\nHello\r\n")
-QUICK = Timeouts(pause_least=0.05, pause_most=0.2)
 
 
 def relay(server: SmtpServer, tls: Tls, login: bool = True) -> tuple[Relay, ...]:
@@ -65,18 +65,41 @@ async def test_s04_a_refused_starttls_stops_everything() -> None:
         await pool.close()
 
 
-async def test_s05_what_is_injected_before_the_handshake_is_not_heard_after_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"220 go\r\n250-evil\r\n250 AUTH LOGIN\r\n235 welcome\r\n",
+        b"220 go\r\n2",
+        b"220-go\r\n220 on\r\n\r\n",
+        b"454 not now\r\n220 go\r\n",
+    ],
+)
+async def test_s05_what_is_injected_behind_the_answer_closes_the_connection(said: bytes, tmp_path: Path) -> None:
     """Replies in clear behind the 220 would answer our commands inside TLS (CVE-2011-0411 and its kin)."""
     context, ca = tls_contexts("127.0.0.1")
     async with SmtpServer(tls=context, users={"me": "pw"}) as server:
-        server.script["starttls"] = raw(b"220 go\r\n250-evil\r\n250 AUTH LOGIN\r\n235 welcome\r\n")
+        server.script["starttls"] = [raw(said)]
         pool = Pool(relay(server, Tls.STARTTLS), sessions=1, ca=pem(ca, tmp_path), timeouts=QUICK)
-        assert isinstance(await pool.send(ENVELOPE), Sent)
-        verbs = [line.split(b" ", 2)[:2] for line in server.connections[0].lines]
-        # EHLO was said again inside TLS, and the login is the one that the real server offers first.
-        assert [verb[0] for verb in verbs] == [b"EHLO", b"STARTTLS", b"EHLO", b"AUTH", b"MAIL", b"RCPT", b"DATA"]
-        assert verbs[3] == [b"AUTH", b"PLAIN"]
+        with pytest.raises(RelayFault, match="at STARTTLS: the relay said more in clear than its answer"):
+            await pool.send(ENVELOPE)
+        # Not one byte more went there, not even of a handshake.
+        await server.until(lambda: not server.open)
+        assert [line.split()[0] for line in server.connections[0].lines] == [b"EHLO", b"STARTTLS"]
+        assert isinstance(await persist(pool, ENVELOPE), Sent)
         assert server.mails[0].tls
+        await pool.close()
+
+
+async def test_s05_what_comes_a_moment_after_the_answer_is_no_reply_either(tmp_path: Path) -> None:
+    """In a segment of its own it meets our own guard or the handshake; either way nothing of ours follows."""
+    context, ca = tls_contexts("127.0.0.1")
+    async with SmtpServer(tls=context) as server:
+        pool = Pool(relay(server, Tls.STARTTLS, login=False), sessions=1, ca=pem(ca, tmp_path), timeouts=QUICK)
+        server.script["starttls"] = [raw(b"220 go\r\n", then=b"250-evil\r\n250 AUTH LOGIN\r\n235 welcome\r\n")]
+        with pytest.raises(RelayFault, match=r"at (STARTTLS|TLS): "):
+            await pool.send(ENVELOPE)
+        assert not server.mails
+        assert [line.split()[0] for line in server.connections[0].lines] == [b"EHLO", b"STARTTLS"]
         await pool.close()
 
 

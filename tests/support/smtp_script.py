@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import select
 import ssl
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ class Act:
     gate: asyncio.Event | None = None
     close: bool = False
     hang: bool = False
+    #: Written in a segment of its own, right after the reply.
+    then: bytes = b""
     #: At the dot: whether the message is taken, whatever the reply says.
     accept: bool | None = None
 
@@ -24,8 +27,8 @@ def say(text: str, gate: asyncio.Event | None = None, close: bool = False, accep
     return Act(text.replace("\n", "\r\n").encode("latin-1") + b"\r\n", gate, close, accept=accept)
 
 
-def raw(reply: bytes, close: bool = False, hang: bool = False) -> Act:
-    return Act(reply, close=close, hang=hang)
+def raw(reply: bytes, close: bool = False, hang: bool = False, then: bytes = b"") -> Act:
+    return Act(reply, close=close, hang=hang, then=then)
 
 
 def drop(accept: bool | None = None) -> Act:
@@ -86,6 +89,16 @@ class Connection:
     options: tuple[str, ...] = ()
     recipients: list[str] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client has closed it, as the kernel knows at this moment: our loop may hear of it later."""
+        socket = self.writer.get_extra_info("socket")
+        if socket is None or socket.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(socket.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def reset(self) -> None:
         self.sender, self.options, self.recipients = None, (), []

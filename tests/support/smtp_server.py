@@ -110,10 +110,11 @@ class SmtpServer:
         assert task is not None
         connection = Connection(len(self.connections), reader, writer, task, tls=self.implicit)
         self.connections.append(connection)
-        refused = self.cap is not None and len(self.open) >= self.cap
+        standing = sum(not other.ended for other in self.open)
+        refused = self.cap is not None and standing >= self.cap
         if not refused:
             self.open.add(connection)
-            self.most = max(self.most, len(self.open))
+            self.most = max(self.most, standing + 1)
         try:
             if refused:
                 await self._act(connection, say("421 4.7.0 too many connections", close=True))
@@ -254,6 +255,10 @@ class SmtpServer:
             await act.gate.wait()
         if act.reply:
             connection.writer.write(act.reply)
+            await connection.writer.drain()
+        if act.then:
+            await asyncio.sleep(0)
+            connection.writer.write(act.then)
             await connection.writer.drain()
         if act.hang:
             while await connection.reader.read(65536):

@@ -10,28 +10,37 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 
+from kinto_notify.errors import ConfigError
 from kinto_notify.smarthost import Relay, Tls
 from kinto_notify.smtp.outcome import SILENCE, Phase
+from kinto_notify.smtp.resolver import Resolver
+from kinto_notify.smtp.starttls import start_tls
 from kinto_notify.smtp.timeouts import Timeouts
 
 _FQDN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
 _NOT_IMPLEMENTED = 504
 
 
-async def connected_socket(relay: Relay, timeout: float) -> socket.socket:  # noqa: ASYNC109 - one phase of several
-    """Connect to the first address that answers; a dead IPv6 must not eat the time of a living IPv4."""
+async def connected_socket(relay: Relay, resolver: Resolver, timeout: float) -> tuple[socket.socket, str]:  # noqa: ASYNC109 - one phase of several
+    """Connect to the first address that answers; return the socket and the name we go by.
+
+    Each address has its share of the time: a dead IPv6 must not eat that of a living IPv4.
+    """
     loop = asyncio.get_running_loop()
     last: OSError = OSError(f"no address for {relay.host}")
     async with asyncio.timeout(timeout):
-        found = await loop.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
+        name = await resolver.own_name()
+        found = await resolver.addresses(relay.host, relay.port)
+        share = timeout / len(found)
         for family, kind, protocol, _, address in found:
             link = socket.socket(family, kind, protocol)
             link.setblocking(False)
             try:
-                async with asyncio.timeout(timeout / len(found)):
+                async with asyncio.timeout(share):
                     await loop.sock_connect(link, address)
             except OSError as error:
                 link.close()
@@ -40,7 +49,7 @@ async def connected_socket(relay: Relay, timeout: float) -> socket.socket:  # no
                 link.close()
                 raise
             else:
-                return link
+                return link, name
     raise last
 
 
@@ -67,7 +76,7 @@ async def negotiate(smtp: SMTP, relay: Relay, timeouts: Timeouts, at: Callable[[
         at(Phase.STARTTLS)
         if not smtp.supports_extension("starttls"):
             raise SMTPException("the relay does not offer STARTTLS, and mail does not cross a network in clear")
-        await smtp.starttls(timeout=timeouts.tls)
+        await start_tls(smtp, timeouts.tls)
         at(Phase.EHLO)
         await _ehlo(smtp, timeouts)
     if relay.username is not None:
@@ -130,9 +139,19 @@ def told(error: SMTPException | OSError, phase: Phase) -> tuple[Phase, int, str]
     if isinstance(cause, ssl.SSLError):
         return Phase.TLS, SILENCE, f"TLS failed: {cause.reason or cause}"
     if isinstance(error, TimeoutError):
-        return phase, SILENCE, "no answer in time"
+        return phase, SILENCE, "the relay does not read on" if phase is Phase.BODY else "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return phase, SILENCE, f"no address found: {error.strerror}"
     if isinstance(error, ConnectionRefusedError):
         return phase, SILENCE, "connection refused"
     if isinstance(error, ConnectionError):
         return phase, SILENCE, "the connection was closed"
     return phase, SILENCE, str(error)
+
+
+def tls_context(ca: Path | None) -> ssl.SSLContext:
+    """Return what proves a relay's name: the system's authorities, or those of a file; `ConfigError` if unreadable."""
+    try:
+        return ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except OSError as error:
+        raise ConfigError(f"SMTP_CA: {ca} can't be used: {error.strerror or error}") from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Outcome, Refused, Reply, Sent
-from kinto_notify.smtp.reasons import throttled, too_big, unknown_mailbox
+from kinto_notify.smtp.reasons import crowded, throttled, too_big, unknown_mailbox
 
 
 class Phase(StrEnum):
@@ -81,9 +81,12 @@ def judge(phase: Phase, code: int, text: str) -> Verdict:
     reply = Reply(max(code, 0), _plain(text), phase)
     if phase in _OPENING:
         return RelayAtFault(reply)
-    if phase is Phase.DOT:
-        return _after_dot(code, reply)
-    if code in _RELAY_CODES:
+    if phase is Phase.BODY and code == SILENCE:
+        # The dot is still here: the relay can't have taken it.
+        return Deferred(reply)
+    if phase in (Phase.BODY, Phase.DOT):
+        return _about_the_message(phase, code, reply)
+    if code in _RELAY_CODES or crowded(reply):
         return RelayAtFault(reply)
     if phase is Phase.MAIL and code == SILENCE:
         # Nothing of the message has been said yet. Later the recipient or the content may be what kills the session.
@@ -101,9 +104,9 @@ def refusal(reply: Reply) -> Refused:
     return Refused(reply, too_big=too_big(reply), unknown_mailbox=unknown_mailbox(reply))
 
 
-def _after_dot(code: int, reply: Reply) -> Outcome:
-    """After the dot the reply is about the message. A 421 too: a relay that chokes on one mail must not stop all."""
-    if 200 <= code <= 299:
+def _about_the_message(phase: Phase, code: int, reply: Reply) -> Outcome:
+    """Judge a reply to the message. A 421 too: a relay that chokes on one mail must not stop all."""
+    if 200 <= code <= 299 and phase is Phase.DOT:
         return Sent(reply)
     if 400 <= code <= 499:
         return Deferred(reply, throttled=throttled(reply))

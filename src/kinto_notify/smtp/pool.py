@@ -5,9 +5,6 @@ outcome but `RelayFault`; its circuit opens then, and the next relay is taken wh
 """
 
 import asyncio
-import random
-import socket
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +12,17 @@ from pathlib import Path
 from kinto_notify.delivery import Envelope, Outcome
 from kinto_notify.errors import ConfigError, RelayFault
 from kinto_notify.smarthost import Relay, Tls
-from kinto_notify.smtp.circuit import Circuit
-from kinto_notify.smtp.outcome import Phase, RelayAtFault, Verdict
+from kinto_notify.smtp.lane import Lane
+from kinto_notify.smtp.opening import tls_context
+from kinto_notify.smtp.outcome import RelayAtFault, Verdict
+from kinto_notify.smtp.resolver import Resolver
 from kinto_notify.smtp.session import Session
 from kinto_notify.smtp.shelf import Shelf
 from kinto_notify.smtp.timeouts import Timeouts
 
 
 class Pool:
-    """At most `sessions` connections at once, over all relays, by one event loop. `ca` replaces the system's CAs."""
+    """At most `sessions` connections at once, over all relays and phases. `ca` replaces the system's CAs."""
 
     def __init__(
         self,
@@ -36,18 +35,16 @@ class Pool:
     ) -> None:
         if not relays or sessions < 1:
             raise ConfigError("SMTP: at least one relay and one session are needed")
-        self._relays = {relay: Circuit(timeouts.pause_least, timeouts.pause_most) for relay in relays}
+        self._lanes = {relay: Lane(relay, sessions, timeouts) for relay in relays}
         self._sessions = sessions
         self._timeouts = timeouts
-        self._hostname = hostname
-        self._tls = _tls_context(ca) if any(relay.tls is not Tls.CLEAR for relay in relays) else None
-        #: How many connections the relay lets us have; below `sessions` after it refused one.
-        self._limit = sessions
-        self._limited_at = 0.0
+        self._resolver = Resolver(hostname)
+        self._tls = tls_context(ca) if any(relay.tls is not Tls.CLEAR for relay in relays) else None
         self._busy = 0
         self._closed = False
+        #: All that may count at a relay: those that open, work, rest, or say good-bye.
         self._all: set[Session] = set()
-        self._shelf = Shelf(timeouts.idle, self._all.discard)
+        self._shelf = Shelf(timeouts.idle, self._gone)
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
@@ -57,28 +54,35 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """How many messages could be taken on now; 0 while no relay may be tried, 1 where one is on trial."""
-        room = max(0, self._limit - self._busy)
-        if self._closed or any(circuit.healthy for circuit in self._relays.values()):
-            return 0 if self._closed else room
+        """How many messages could be taken on now; 0 while no relay may be tried, 1 where one is on trial.
+
+        It is as many as the first relay that is well grants: the others stand in for it, they do not carry its rest.
+        """
+        if self._closed:
+            return 0
+        for lane in self._lanes.values():
+            if lane.circuit.healthy:
+                return max(0, min(self._sessions, lane.allowance.allowed) - self._busy)
         now = time.monotonic()
-        return min(room, sum(circuit.admits(now) for circuit in self._relays.values()))
+        return min(self._sessions - self._busy, sum(lane.circuit.admits(now) for lane in self._lanes.values()))
 
     @property
     def fault(self) -> str | None:
         """The last fault, while nothing is known to work; holds no secret."""
-        if any(circuit.healthy for circuit in self._relays.values()):
+        circuits = [lane.circuit for lane in self._lanes.values()]
+        if any(circuit.healthy for circuit in circuits):
             return None
-        return "; ".join(circuit.fault for circuit in self._relays.values() if circuit.fault)
+        return "; ".join(circuit.fault for circuit in circuits if circuit.fault)
 
     async def ready(self) -> None:
         """Return when a relay may be tried: at once while one is well, else when a circuit lets one attempt through."""
+        circuits = [lane.circuit for lane in self._lanes.values()]
         while not self._closed:
             now = time.monotonic()
-            if any(circuit.admits(now) for circuit in self._relays.values()):
+            if any(circuit.admits(now) for circuit in circuits):
                 return
             # A circuit whose trial is running has no time of its own: the end of the trial wakes us.
-            rests = [circuit.until - now for circuit in self._relays.values() if not circuit.trying]
+            rests = [circuit.until - now for circuit in circuits if not circuit.trying]
             await self._woken(max(0.0, min(rests)) if rests else None)
         raise RelayFault("the pool is closed")
 
@@ -88,7 +92,7 @@ class Pool:
         `before_body` is called when the relay waits for the message, just before its bytes go out: what it raises
         ends the attempt, and nothing was sent. A cancellation before it was called means the same; one after it
         leaves open whether the relay has the message (`Deferred.ambiguous` says that of a lost reply). Raises
-        `RelayFault` when the relay is at fault: the delivery is not, and costs no attempt.
+        `RelayFault` when no relay does its part: the delivery is not at fault, and it costs no attempt.
         """
         while True:
             await self._enter()
@@ -102,12 +106,13 @@ class Pool:
     async def probe(self) -> str:
         """Connect, protect, greet, log in and quit, at every relay; say what was found, a line for each.
 
-        Raises `RelayFault` with the same lines, each with the phase and the reply, when one of them fails.
+        Raises `RelayFault` with the same lines, each with the phase and the reply, when one of them fails. Its
+        sessions are beside the pool's: it is for a person who asks.
         """
         lines: list[str] = []
         failed = False
-        for relay in self._relays:
-            session = Session(relay, self._tls, await self._name(), self._timeouts)
+        for relay in self._lanes:
+            session = Session(relay, self._tls, self._resolver, self._timeouts)
             fault = await session.open()
             failed = failed or fault is not None
             lines.append(session.describe() if fault is None else f"{relay}: {fault}")
@@ -138,7 +143,7 @@ class Pool:
             if self.free:
                 self._busy += 1
                 return
-            circuits = self._relays.values()
+            circuits = [lane.circuit for lane in self._lanes.values()]
             if not any(circuit.healthy or circuit.trying for circuit in circuits):
                 now = time.monotonic()
                 if not any(circuit.admits(now) for circuit in circuits):
@@ -147,14 +152,14 @@ class Pool:
 
     def _leave(self) -> None:
         self._busy -= 1
-        now = time.monotonic()
-        if self._limit < self._sessions and now - self._limited_at >= self._timeouts.regrow:
-            self._limit += 1
-            self._limited_at = now
+        self._wake()
+
+    def _gone(self, session: Session) -> None:
+        self._all.discard(session)
         self._wake()
 
     async def _woken(self, timeout: float | None) -> None:  # noqa: ASYNC109 - a pause, not an error
-        """Wait until a slot or a circuit has changed, or the time is over."""
+        """Wait until a slot, a session or a circuit has changed, or the time is over."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
@@ -171,7 +176,7 @@ class Pool:
     # --- attempts
 
     async def _attempt(self, envelope: Envelope, before_body: Callable[[], None] | None) -> Outcome | None:
-        """Make one attempt, over an idle session or a new one; None: wait for a session, no new one is to be had."""
+        """Make one attempt, over an idle session or a new one; None: enter again, for a session or another relay."""
         begun = time.monotonic()
         session = await self._shelf.take()
         if session is not None:
@@ -183,62 +188,62 @@ class Pool:
         if session is None:
             return None
         verdict = await self._transact(session, envelope, before_body)
-        if isinstance(verdict, RelayAtFault):
-            raise RelayFault(self._trip(session.relay, verdict, begun), throttled=verdict.throttled)
-        return verdict
+        if not isinstance(verdict, RelayAtFault):
+            return verdict
+        if not self._crowded(session.relay, verdict):
+            self._trip(session.relay, verdict, begun)
+            if self.fault is not None:
+                raise RelayFault(self.fault, throttled=verdict.throttled)
+        return None
 
     async def _transact(self, session: Session, envelope: Envelope, before_body: Callable[[], None] | None) -> Verdict:
-        circuit = self._relays[session.relay]
+        lane = self._lanes[session.relay]
         try:
-            with circuit.trial():
-                verdict = await session.send(envelope, before_body)
+            with lane.circuit.trial():
+                verdict = lane.reviewed(await session.send(envelope, before_body), envelope.recipient)
         finally:
             self._put_by(session)
-        if not isinstance(verdict, RelayAtFault) and verdict.reply.code:
-            # Whatever it said of the message, it does its part. Silence would prove nothing.
-            circuit.succeed()
+        lane.worked(verdict, time.monotonic())
         return verdict
 
     async def _opened(self, begun: float) -> Session | None:
         """Open a session at the first relay that lets us; None: none does now, but a session of ours may get free."""
         faults: list[str] = []
-        name = await self._name()
-        for relay, circuit in self._relays.items():
+        for relay, lane in self._lanes.items():
+            if len(self._all) >= self._sessions:
+                # One still says good-bye.
+                await self._woken(None)
+                return None
             if self._closed:
                 raise RelayFault("the pool is closed")
-            if not circuit.admits(time.monotonic()):
+            if not lane.circuit.admits(time.monotonic()):
                 continue
-            session = Session(relay, self._tls, name, self._timeouts)
+            session = Session(relay, self._tls, self._resolver, self._timeouts)
             self._all.add(session)
             try:
-                with circuit.trial():
+                with lane.circuit.trial():
                     fault = await session.open()
             finally:
                 if not session.connected:
                     self._all.discard(session)
             if fault is None:
                 return session
-            if self._at_limit(relay, fault):
+            if self._crowded(relay, fault):
                 return None
             faults.append(self._trip(relay, fault, begun))
         if faults:
             raise RelayFault("; ".join(faults))
         return None
 
-    def _at_limit(self, relay: Relay, fault: RelayAtFault) -> bool:
-        """Tell whether the relay only refuses one connection *more*; remember then how many it lets us have."""
-        if fault.reply.phase != Phase.GREETING or not 400 <= fault.reply.code <= 499:
-            return False
-        others = sum(session.greeted and session.relay == relay for session in self._all)
-        if others:
-            self._limit = min(self._limit, others)
-            self._limited_at = time.monotonic()
-        return others > 0
+    def _crowded(self, relay: Relay, fault: RelayAtFault) -> bool:
+        """Tell whether the relay only refuses one session more than it lets us have."""
+        # Those that still open count too: each of them that is refused says so itself.
+        others = sum(session.relay == relay for session in self._all)
+        return self._lanes[relay].crowded(fault, others, time.monotonic())
 
     def _trip(self, relay: Relay, fault: RelayAtFault, begun: float) -> str:
         """Open the relay's circuit, let its idle sessions go; return the fault as a person reads it."""
-        text = f"{relay} {fault}"
-        self._relays[relay].fail(time.monotonic(), begun, text, random.random())  # noqa: S311 - jitter
+        text = self._lanes[relay].trip(fault, begun, time.monotonic())
         self._shelf.drop(relay)
         self._wake()
         return text
@@ -247,23 +252,6 @@ class Pool:
         """Keep a session for the next message if it still stands."""
         if self._closed or not session.connected:
             session.abort()
-            self._all.discard(session)
+            self._gone(session)
         else:
             self._shelf.put(session)
-
-    async def _name(self) -> str:
-        """Return our host's full name, asked once: where the DNS is ill, asking takes long."""
-        if self._hostname is None:
-            try:
-                async with asyncio.timeout(self._timeouts.connect):
-                    self._hostname = await asyncio.to_thread(socket.getfqdn)
-            except TimeoutError:
-                self._hostname = ""
-        return self._hostname
-
-
-def _tls_context(ca: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=None if ca is None else str(ca))
-    except OSError as error:
-        raise ConfigError(f"SMTP_CA: {ca} can't be used: {error.strerror or error}") from None

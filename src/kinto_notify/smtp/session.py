@@ -16,8 +16,10 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponse
 
 from kinto_notify.delivery import Envelope, Refused, Reply
 from kinto_notify.smarthost import Relay
+from kinto_notify.smtp.handover import hand_over
 from kinto_notify.smtp.opening import client, connected_socket, negotiate, told
 from kinto_notify.smtp.outcome import Phase, RelayAtFault, Verdict, in_step, judge, proceeds, refusal
+from kinto_notify.smtp.resolver import Resolver
 from kinto_notify.smtp.timeouts import Timeouts
 from kinto_notify.smtp.wire import on_the_wire
 
@@ -33,15 +35,15 @@ _UNSAFE = re.compile(r"[\x00-\x20<>\x7f]")
 
 
 class Session:
-    """A connection to `relay`; `open` it once, `send` while `usable`, then `quit`, `leave` or `abort`."""
+    """A connection to `relay`; `open` it once, `send` while `usable`, then `quit` or `abort`."""
 
-    def __init__(self, relay: Relay, tls: ssl.SSLContext | None, hostname: str, timeouts: Timeouts) -> None:
+    def __init__(self, relay: Relay, tls: ssl.SSLContext | None, resolver: Resolver, timeouts: Timeouts) -> None:
         self.relay = relay
         self.messages = 0
         #: When it was put by (monotonic seconds); the pool's note.
         self.idle_since = 0.0
         self._tls = tls
-        self._hostname = hostname
+        self._resolver = resolver
         self._timeouts = timeouts
         self._phase = Phase.CONNECT
         self._opened = time.monotonic()
@@ -81,8 +83,8 @@ class Session:
 
     async def _open(self) -> None:
         self._at(Phase.CONNECT)
-        link = await connected_socket(self.relay, self._timeouts.connect)
-        self._smtp = client(self.relay, link, self._tls, self._hostname)
+        link, name = await connected_socket(self.relay, self._resolver, self._timeouts.connect)
+        self._smtp = client(self.relay, link, self._tls, name)
         await negotiate(self._smtp, self.relay, self._timeouts, self._at)
 
     def _at(self, phase: Phase) -> None:
@@ -100,6 +102,9 @@ class Session:
             self.abort()
             raise
         assert verdict is not None, "every dot has a verdict"
+        if isinstance(verdict, RelayAtFault):
+            # Also where it would let us stay: whoever tries again does so over a new connection, and not beside it.
+            self.abort()
         return verdict
 
     def _unfit(self, envelope: Envelope) -> Refused | None:
@@ -153,28 +158,17 @@ class Session:
         return None if proceeds(phase, response.code) else self._concluded(response)
 
     async def _hand_over(self, message: bytes) -> Verdict:
-        """Send the message and its dot in one write; return the verdict."""
-        self._phase = Phase.BODY
+        """Send the message and its dot; return the verdict."""
         protocol = self._smtp.protocol if self._smtp is not None else None
         if protocol is None:
             raise ConnectionError("the connection was closed")
-        transport = cast(asyncio.WriteTransport, protocol.transport)
-        protocol.write(on_the_wire(message))
-        self._phase = Phase.DOT
-        try:
-            response = await protocol.read_response(timeout=self._timeouts.dot)
-        except TimeoutError:
-            if transport.get_write_buffer_size():
-                # The relay stopped reading: the dot is still here, and `abort` throws it away.
-                self._phase = Phase.BODY
-            raise
-        return self._concluded(response)
+        return self._concluded(await hand_over(protocol, on_the_wire(message), self._timeouts, self._at))
 
     def _concluded(self, response: SMTPResponse) -> Verdict:
         """Judge the reply that ends a transaction, and decide what the session is good for afterwards."""
         if self._phase is Phase.DOT and proceeds(Phase.DOT, response.code):
             pass
-        elif in_step(response.code):
+        elif in_step(response.code) and self._phase is not Phase.BODY:
             self._errors += 1
             # After the dot the relay has cleared its buffers by itself.
             self._dirty = self._phase is not Phase.DOT
@@ -202,17 +196,6 @@ class Session:
             if transport is not None:
                 # After a good QUIT aiosmtplib closes in peace, and TLS then waits half a minute for the other side.
                 cast(asyncio.WriteTransport, transport).abort()
-
-    def leave(self) -> None:
-        """Say good-bye without waiting for the answer, where nobody has time for one."""
-        smtp, self._smtp = self._smtp, None
-        if smtp is None:
-            return
-        if smtp.protocol is not None:
-            with contextlib.suppress(SMTPException, OSError):
-                smtp.protocol.write(b"QUIT\r\n")
-        # Unlike `abort` this sends what is buffered first.
-        smtp.close()
 
     def abort(self) -> None:
         """Close at once; what is still buffered is thrown away."""

@@ -19,6 +19,7 @@ class Shelf:
         self._rest = rest
         self._gone = gone
         self._idle: list[Session] = []
+        self._leaving: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -37,26 +38,23 @@ class Shelf:
             session = self._idle.pop()
             if session.usable:
                 return session
-            try:
-                # With the answer awaited: a relay that counts connections should have this one off its list.
-                await session.quit()
-            finally:
-                self._gone(session)
+            await self._farewell(session)
         return None
 
     def drop(self, relay: Relay) -> None:
-        """Let go of the sessions of a relay that has just failed."""
+        """Close the sessions of a relay that has just failed; it might never answer a good-bye."""
         for session in [session for session in self._idle if session.relay == relay]:
-            self._let_go(session)
+            self._idle.remove(session)
+            session.abort()
+            self._gone(session)
 
     async def close(self) -> None:
         """Close them all, with QUIT."""
         if self._timer is not None:
             self._timer.cancel()
-        idle, self._idle = self._idle, []
-        await asyncio.gather(*(session.quit() for session in idle))
-        for session in idle:
-            self._gone(session)
+        for session in list(self._idle):
+            self._let_go(session)
+        await asyncio.gather(*self._leaving)
 
     def _reap(self) -> None:
         """Give back what nobody has used for a while."""
@@ -69,6 +67,15 @@ class Shelf:
             self._timer = asyncio.get_running_loop().call_later(rest, self._reap)
 
     def _let_go(self, session: Session) -> None:
+        """Say good-bye aside; the session counts until that is done."""
         self._idle.remove(session)
-        self._gone(session)
-        session.leave()
+        task = asyncio.create_task(self._farewell(session))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _farewell(self, session: Session) -> None:
+        try:
+            # With the answer awaited: a relay that counts connections should have this one off its list.
+            await session.quit()
+        finally:
+            self._gone(session)

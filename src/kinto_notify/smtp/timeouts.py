@@ -19,6 +19,8 @@ class Timeouts:
     mail: float = 300.0
     rcpt: float = 300.0
     data: float = 120.0
+    #: Each 64 KiB of the message (4.5.3.2.5), so that a relay that takes less than 364 bytes a second is given up.
+    block: float = 180.0
     #: A shorter one makes duplicates: the relay may still be working on the message (RFC 1047).
     dot: float = 600.0
     #: The reply to QUIT is a courtesy.

@@ -1,0 +1,51 @@
+"""How many sessions a relay lets us have: what it refused, what to ask for again, a slow start after an outage.
+
+Pure: `now` (any monotonic clock, seconds) is an argument. Cannot fail.
+"""
+
+#: A ceiling that was found to stand is tried at longer and longer intervals, up to so many times the first.
+_MOST_PATIENCE = 16
+
+
+class Allowance:
+    """`allowed` sessions at once, never more than `most`; a refused one is asked for again after `regrow` seconds."""
+
+    __slots__ = ("_ceiling", "_most", "_patience", "_probe_at", "_probing", "_regrow", "allowed")
+
+    def __init__(self, most: int, regrow: float) -> None:
+        self._most = most
+        self._regrow = regrow
+        self._ceiling = most
+        self._patience = 1
+        self._probe_at = 0.0
+        self._probing = False
+        self.allowed = most
+
+    def refused(self, now: float, standing: int) -> None:
+        """Note that the relay refused one connection more while `standing` others of ours stood or were opening."""
+        if self._probing:
+            self._patience = min(2 * self._patience, _MOST_PATIENCE)
+        self._probing = False
+        self._ceiling = max(1, min(self._ceiling, standing))
+        self.allowed = min(self.allowed, self._ceiling)
+        self._probe_at = now + self._regrow * self._patience
+
+    def restart(self) -> None:
+        """Begin anew after an outage: with one session, and without what was known of a ceiling."""
+        self._ceiling = self._most
+        self._patience = 1
+        self._probing = False
+        self.allowed = 1
+
+    def worked(self, now: float) -> None:
+        """Note a message that the relay dealt with: one session more below the ceiling, which doubles them each round.
+
+        At the ceiling it is raised by one, now and then.
+        """
+        if self.allowed < self._ceiling:
+            self.allowed += 1
+        elif self._ceiling < self._most and now >= self._probe_at:
+            self._ceiling += 1
+            self.allowed = self._ceiling
+            self._probing = True
+            self._probe_at = now + self._regrow * self._patience
