@@ -27,7 +27,7 @@ ROOMS = {
     "jinja2": ("compose",),
     "kinto": ANNEX,
     "cliquet": ANNEX,
-    "prometheus_client": ("telemetry.py",),
+    "prometheus_client": ("metrics.py",),
     "pydantic": (
         "event.py",
         "subscription_text.py",

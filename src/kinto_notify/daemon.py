@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 from kinto_notify import __version__
 from kinto_notify.catalogue import Catalogue, load_catalogue
@@ -109,7 +110,9 @@ class Daemon:
                     WebServer(
                         self._settings.web_bind,
                         stalled=lambda: self._pulse.stalled(STALL_S),
+                        unready=self._unready,
                         metrics=self._telemetry.exposition,
+                        public_host=urlsplit(self._settings.public_url or "").hostname,
                     )
                 )
             self._listen_to_signals()
@@ -122,6 +125,14 @@ class Daemon:
         if isinstance(self._failed, ConfigError):
             raise self._failed
         return 0 if self._failed is None else 1
+
+    def _unready(self) -> list[str]:
+        """Say why no mail could be sent now; a relay's words stay in the log."""
+        rooms = (("stalled", self._pulse.stalled(STALL_S)), ("Redis does not serve", self._pulse.waiting))
+        reasons = [f"{what}: {', '.join(names)}" for what, names in rooms if names]
+        if self._pool.fault is not None:
+            reasons.append("no smarthost can be used")
+        return [*reasons, "draining"] if self._stop.is_set() else reasons
 
     def _start_rooms(self) -> dict[str, asyncio.Task[None]]:
         rooms: dict[str, Callable[[], Coroutine[None, None, object]]] = {

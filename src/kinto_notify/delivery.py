@@ -69,7 +69,8 @@ class Delivery:
     """An envelope under lease. `fence` is the number of the lease: a settle that carries an older one is refused.
 
     `attempts` counts outcomes (a fault of the relay itself is none); `headers` are the recipient's own, `body` names
-    what the digest's recipients share.
+    what the digest's recipients share. `first` is when it was made, `oldest` when the first change that it tells of was
+    captured, by the clock of Kinto's host (0: not known); both in milliseconds.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Delivery:
     first: int
     identity: str
     smtputf8: bool = False
+    oldest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

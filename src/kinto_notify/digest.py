@@ -132,7 +132,10 @@ class Filing:
 
 @dataclass(frozen=True, slots=True)
 class FrozenDigest:
-    """A digest that takes nothing more. `frozen` is its date in every retry; `cursor` how many recipients are done."""
+    """A digest that takes nothing more. `frozen` is its date in every retry; `cursor` how many recipients are done.
+
+    `oldest` is when the first of its changes was captured, by the clock of Kinto's host; 0 if nobody asks.
+    """
 
     id: str
     key: DigestKey
@@ -143,6 +146,7 @@ class FrozenDigest:
     frozen: int
     cursor: int = 0
     fence: int = 0
+    oldest: int = 0
 
     @property
     def changes(self) -> int:

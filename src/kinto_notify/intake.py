@@ -197,7 +197,9 @@ def sort(
             filings = file_event(
                 event, catalogue.subscriptions_of(event), catalogue.allows, tell or catalogue.hooks.tell
             )
-            filed.append(Filed(entry.id, event.id, _hour(event, entry), tuple(filings)))
+            made = _made(event, entry)
+            # No change can be younger than its entry: the clocks of two hosts differ.
+            filed.append(Filed(entry.id, event.id, made // HOUR_MS, min(made, entry.added), tuple(filings)))
         except MalformedEntry as fault:
             poison.append(Poison(entry, str(fault)))
         except Exception as fault:  # noqa: BLE001 - a poison event: whatever it raises, the others must go on
@@ -206,12 +208,12 @@ def sort(
     return filed, poison
 
 
-def _hour(event: Event, entry: Entry) -> int:
-    """Return the hour that a repeated event names again: that of its id, else of its time, else of its arrival."""
+def _made(event: Event, entry: Entry) -> int:
+    """Return the time (ms) that a repeated event names again: that of its id, else its own, else its arrival's."""
     stamp = event.made
     if stamp is None:
         try:
             stamp = int(datetime.fromisoformat(event.time).timestamp() * 1000)
         except (ValueError, OverflowError):
             stamp = entry.added
-    return stamp // HOUR_MS
+    return stamp

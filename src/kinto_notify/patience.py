@@ -23,14 +23,22 @@ class Pulse:
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
+        self._waiting: set[str] = set()
 
-    def beat(self, room: str) -> None:
-        """Note that a room is alive."""
+    def beat(self, room: str, *, served: bool) -> None:
+        """Note that a room is alive; `served`: Redis gave it what it asked for."""
         self._last[room] = time.monotonic()
+        (self._waiting.discard if served else self._waiting.add)(room)
+
+    @property
+    def waiting(self) -> list[str]:
+        """The rooms that Redis does not serve, or has not yet."""
+        return sorted(self._waiting)
 
     def rest(self, room: str) -> None:
         """Note that a room has ended as it should."""
         self._last.pop(room, None)
+        self._waiting.discard(room)
 
     def stalled(self, limit_s: float) -> list[str]:
         """Return the rooms that have not finished a step for `limit_s` seconds."""
@@ -44,8 +52,9 @@ async def patiently(
     """Run `step` until `stop` is set."""
     pause = _PAUSES[0]
     # A room that hangs in its first step has stalled too.
-    pulse.beat(room)
+    pulse.beat(room, served=False)
     while not stop.is_set():
+        served = False
         try:
             await step()
         except StoreUnavailable as fault:
@@ -55,7 +64,8 @@ async def patiently(
         else:
             telemetry.store_back(room)
             pause = _PAUSES[0]
-        pulse.beat(room)
+            served = True
+        pulse.beat(room, served=served)
     pulse.rest(room)
 
 

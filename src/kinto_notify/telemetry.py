@@ -10,16 +10,15 @@ import sys
 from typing import Literal
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from structlog.typing import FilteringBoundLogger
 
 from kinto_notify.delivery import Deferred, Delivery, Outcome, Refused, Sent
 from kinto_notify.digest import FrozenDigest
+from kinto_notify.metrics import Metrics
 
 LogFormat = Literal["console", "json"]
 #: An address as servers repeat it: `550 5.1.1 <ann@example.org>: user unknown`.
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=@]+@[^\s<>()\[\],;:\"'=@]+")
-_ROOMS = ("intake", "digester", "courier")
 
 
 def configure_logging(form: LogFormat, level: str) -> None:
@@ -42,62 +41,15 @@ def configure_logging(form: LogFormat, level: str) -> None:
     )
 
 
-class Telemetry:
-    """The daemon's voice. Its metrics live in their own registry, so that two daemons in a process do not meet."""
+class Telemetry(Metrics):
+    """The daemon's voice."""
 
     def __init__(self, level: str = "INFO") -> None:
+        super().__init__()
         self._log: FilteringBoundLogger = structlog.get_logger()
         self._open_addresses = level == "DEBUG"
         self._down: dict[str, str] = {}
-        self.registry = CollectorRegistry()
-        self._events = Counter(
-            "kinto_notify_events", "Stream entries by what became of them", ["result"], registry=self.registry
-        )
-        self._stranded = Counter(
-            "kinto_notify_stranded", "Filed entries that were pending with nobody", registry=self.registry
-        )
-        self._remarks = Counter(
-            "kinto_notify_subscription_remarks",
-            "What subscriptions and hooks were wrong in, each thing once",
-            ["kind"],
-            registry=self.registry,
-        )
-        self._digests = Counter(
-            "kinto_notify_digests", "Digests by what became of them", ["result"], registry=self.registry
-        )
-        self._deliveries = Counter(
-            "kinto_notify_deliveries", "Attempts at a delivery by outcome", ["outcome"], registry=self.registry
-        )
-        self._ambiguous = Counter(
-            "kinto_notify_ambiguous", "Final dots that got no reply (RFC 1047)", registry=self.registry
-        )
-        self._delivery_seconds = Histogram(
-            "kinto_notify_delivery_seconds",
-            "From the digest's fan-out to the smarthost's yes",
-            buckets=(0.05, 0.2, 1, 5, 30, 120, 600, 3600, 21600, 86400),
-            registry=self.registry,
-        )
-        self._store_up = Gauge("kinto_notify_store_up", "1 while Redis answers it", ["room"], registry=self.registry)
-        self._relay_up = Gauge(
-            "kinto_notify_relay_up", "0 while the circuit to the smarthost is open", registry=self.registry
-        )
-        self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
-        self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
         self._learned: float | None = None
-        self._learned_rate = Gauge("kinto_notify_learned_rate", "Mails a second if throttled", registry=self.registry)
-        self._relay_up.set(1)
-        for room in _ROOMS:
-            self._store_up.labels(room).set(1)
-        for result in ("filed", "known", "buried", "lost"):
-            self._events.labels(result)
-        for result in ("composed", "buried"):
-            self._digests.labels(result)
-        for outcome in ("sent", "deferred", "refused", "returned"):
-            self._deliveries.labels(outcome)
-
-    def exposition(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
 
     # The daemon's life.
 
@@ -209,6 +161,8 @@ class Telemetry:
             case Sent():
                 self._deliveries.labels("sent").inc()
                 self._delivery_seconds.observe(age_ms / 1000)
+                if delivery.oldest:
+                    self._end_to_end.observe((age_ms + delivery.first - delivery.oldest) / 1000)
                 self._log.info("sent", **told)
             case Deferred():
                 self._deliveries.labels("deferred").inc()

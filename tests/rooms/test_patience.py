@@ -108,8 +108,8 @@ async def test_an_ended_room_is_not_stalled() -> None:
 
 def test_the_pulse_names_rooms_that_do_not_move() -> None:
     pulse = Pulse()
-    pulse.beat("intake")
-    pulse.beat("courier")
+    pulse.beat("intake", served=True)
+    pulse.beat("courier", served=True)
     assert pulse.stalled(3600.0) == []
     assert pulse.stalled(-1.0) == ["intake", "courier"]
     pulse.rest("intake")
@@ -126,3 +126,19 @@ async def test_waiting_ends_with_the_event_or_the_time() -> None:
     assert await wait_for(other, 3600.0)
     assert time.monotonic() - begun < 600
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.cancelling()] == []
+
+
+async def test_a_room_is_served_once_a_step_has_come_to_its_end() -> None:
+    """What /readyz looks at: not before the first one, nor after one that Redis refused."""
+    seen: list[list[str]] = []
+    room = Room("refused", None, "refused", None, None)
+    step = room.step
+
+    async def look() -> None:
+        seen.append(room.pulse.waiting)
+        await step()
+
+    room.step = look  # type: ignore[method-assign]
+    await room.live()
+    assert seen == [["intake"], ["intake"], [], ["intake"], []]
+    assert room.pulse.waiting == [], "it has ended as it should"

@@ -1,5 +1,7 @@
 """Freezing and fanning out: in steps, by the holder of the lease, resumed after a crash (design 4.6)."""
 
+from dataclasses import replace
+
 import pytest
 
 from kinto_notify.digest import DigestRules, Filing, FrozenDigest, Line
@@ -147,3 +149,18 @@ async def test_l03_fat_digests_are_leased_a_few_at_a_time(client: Client, stream
         sizes.append(len(digests))
         assert all(len(digest.lines) == fat for digest in digests)
     assert sizes == [2, 2, 2, 1]
+
+
+async def test_when_the_oldest_change_was_captured_comes_with_the_delivery(client: Client, stream: Stream) -> None:
+    """What the end-to-end seconds are measured from; a copy and a younger event do not move it."""
+    made = 1_700_000_000_000
+    for age in (5, 9, 7):
+        (one,) = await entries(client, stream, 1)
+        await stream.file([replace(filed(one, filing("a"), event=f"e{age}"), made=made - age)], [])
+    (copy,) = await entries(client, stream, 1)
+    await stream.file([replace(filed(copy, filing("a"), event="e5"), made=made - 99)], [])
+    (digest,) = await Digests(client).freeze(10)
+    assert digest.oldest == made - 9
+    await Digests(client).fan_out([step(digest, 0, 1, last=True)])
+    (delivery,) = (await Deliveries(client).lease(1)).deliveries
+    assert delivery.oldest == made - 9

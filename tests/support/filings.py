@@ -43,4 +43,4 @@ async def entries(client: Client, stream: Stream, number: int) -> list[Entry]:
 
 def filed(entry: Entry, *filings: Filing, event: str | None = None) -> Filed:
     """An entry and its filings; `event` is the event's id (a new one else)."""
-    return Filed(entry.id, event or wire.new_id(), entry.added // HOUR_MS, filings)
+    return Filed(entry.id, event or wire.new_id(), entry.added // HOUR_MS, entry.added, filings)

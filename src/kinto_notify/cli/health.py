@@ -1,4 +1,4 @@
-"""`kinto-notify health`: ask the running daemon whether it is well; made for containers and monitors."""
+"""`kinto-notify health`: ask the running daemon whether it is well, or ready; made for containers and monitors."""
 
 import argparse
 import urllib.error
@@ -13,11 +13,12 @@ _TIMEOUT_S = 5.0
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = commands.add_parser("health", help="ask the running daemon whether it is well", description=__doc__)
+    parser.add_argument("--ready", action="store_true", help="ask whether mail could be sent now (/readyz)")
     parser.set_defaults(run=run)
 
 
-def run(_: argparse.Namespace) -> int:
-    """Exit 0 when `/healthz` says so, 69 when it does not or cannot be reached."""
+def run(arguments: argparse.Namespace) -> int:
+    """Exit 0 when `/healthz` (or `/readyz`) says so, 69 when it does not or cannot be reached."""
     from kinto_notify.settings import load_settings
 
     bind = load_settings().web_bind
@@ -26,7 +27,7 @@ def run(_: argparse.Namespace) -> int:
     host, port = bind
     # A daemon that listens on all addresses is asked on loopback.
     asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    url = f"http://{f'[{asked}]' if ':' in asked else asked}:{port}/healthz"
+    url = f"http://{f'[{asked}]' if ':' in asked else asked}:{port}/{'readyz' if arguments.ready else 'healthz'}"
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
             print(answer.read().decode().strip())

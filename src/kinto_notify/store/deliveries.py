@@ -106,7 +106,7 @@ class Deliveries:
 
 
 def _delivery(told: Sequence[bytes]) -> Delivery:
-    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8 = told
+    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest = told
     return Delivery(
         id=ident.decode(),
         fence=int(fence),
@@ -118,4 +118,5 @@ def _delivery(told: Sequence[bytes]) -> Delivery:
         first=int(first),
         identity=identity.decode(),
         smtputf8=smtputf8 == b"1",
+        oldest=int(oldest or first),
     )

@@ -72,7 +72,7 @@ class Digests:
         for step in steps:
             digest = step.digest
             flat += (digest.id, digest.fence, step.before, step.after, int(step.last))
-            flat += (step.body, digest.key.identity, len(step.addressed))
+            flat += (step.body, digest.key.identity, digest.oldest, len(step.addressed))
             for one in step.addressed:
                 flat += (one.suffix, step.sender, one.recipient, one.headers, int(one.smtputf8))
         made = await self._client.run("fan_out", self._client.key("deliveries"), flat)
@@ -100,6 +100,7 @@ def _frozen(fid: bytes, flat: Sequence[bytes], lines: Sequence[bytes]) -> Frozen
         counts={name[len(_COUNTER) :]: int(n) for name, n in fields.items() if name.startswith(_COUNTER)},
         lines=tuple(map(Line.decode, lines)),
         first=int(fields["first"]),
+        oldest=int(fields.get("oldest", fields["first"])),
         frozen=int(fields["frozen"]),
         cursor=int(fields["cursor"]),
         fence=int(fields["fence"]),

@@ -1,7 +1,8 @@
 -- fan_out: turn a step of recipients into deliveries; the last step deletes the frozen digest.
 --
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, steps, then per step: frozen id, fence, cursor before,
--- cursor after, last (0 or 1), body, identity, deliveries, then per delivery: suffix, sender, recipient, headers, smtputf8.
+-- cursor after, last (0 or 1), body, identity, when its oldest change was captured in ms, deliveries, then per delivery:
+-- suffix, sender, recipient, headers, smtputf8.
 -- Returns how many deliveries were made. A step with an old fence or another cursor does nothing: it was done already.
 
 local deliveries, prefix = KEYS[1], ARGV[1]
@@ -15,7 +16,7 @@ local made = 0
 
 for _ = 1, tonumber(take()) do
   local fid, fence, before, after, last = take(), take(), take(), take(), take() == '1'
-  local body, identity, number = take(), take(), tonumber(take())
+  local body, identity, oldest, number = take(), take(), take(), tonumber(take())
   local frozen = prefix .. ':frozen:' .. fid
   local known = redis.call('HMGET', frozen, 'fence', 'cursor')
   local ours = known[1] == fence and known[2] == before
@@ -33,7 +34,7 @@ for _ = 1, tonumber(take()) do
     local id, sender, recipient, headers, smtputf8 = fid .. ':' .. take(), take(), take(), take(), take()
     if ours then
       redis.call('HSET', prefix .. ':delivery:' .. id, 'v', 1, 'sender', sender, 'recipient', recipient,
-        'headers', headers, 'smtputf8', smtputf8, 'body', fid, 'identity', identity, 'first', now,
+        'headers', headers, 'smtputf8', smtputf8, 'body', fid, 'identity', identity, 'oldest', oldest, 'first', now,
         'attempts', 0, 'fence', 0)
       redis.call('ZADD', deliveries, now, id)
       made = made + 1

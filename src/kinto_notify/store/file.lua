@@ -3,7 +3,7 @@
 -- KEYS[1] the stream. ARGV: prefix, group, then two flat sections that a cursor walks:
 --   digests: count, then per digest: id, identity, text, group, audience, recipients, pace, wait, interval,
 --            max_wait, max_events (0 = none), max_listed
---   entries: count, then per entry: stream id, event id, seen key, filings, then per filing: digest index (from 1),
+--   entries: count, then per entry: stream id, event id, seen key, when it was made in ms, filings, then per filing: digest index (from 1),
 --            counters, {name, number}..., lines, {line}...
 --            filings = -1: a malformed entry, followed by reason, v, event: it becomes a dead letter instead.
 -- Returns {filed, known, filed before, buried, ms until the soonest digest is due or -1, stranded}.
@@ -33,11 +33,12 @@ for i, name in ipairs(redis.call('HGETALL', prefix .. ':paused')) do
 end
 
 local function open(d)
-  local known = redis.call('HMGET', d.key, 'first', 'chain', 'changes', 'flushed')
+  local known = redis.call('HMGET', d.key, 'first', 'chain', 'changes', 'flushed', 'oldest')
   d.first = tonumber(known[1])
   d.chain = known[2] or ''
   d.changes = tonumber(known[3]) or 0
   d.flushed = known[4]
+  d.oldest = tonumber(known[5]) or now
   d.listed = d.first and redis.call('LLEN', d.lines) or 0
   if not d.first then
     d.first = now
@@ -59,7 +60,7 @@ end
 local expiries = {}
 local filed, known, gone, buried, changes, stranded = 0, 0, 0, 0, 0, 0
 for _ = 1, tonumber(take()) do
-  local id, event, seen, filings = take(), take(), take(), tonumber(take())
+  local id, event, seen, made, filings = take(), take(), take(), tonumber(take()), tonumber(take())
   local ours, lone = take_in(id)
   local fresh = ours
   if filings == -1 then
@@ -89,7 +90,10 @@ for _ = 1, tonumber(take()) do
         changes = changes + number
       end
     end
-    if fresh then d.chain = redis.sha1hex(d.chain .. event) end
+    if fresh then
+      d.chain = redis.sha1hex(d.chain .. event)
+      d.oldest = math.min(d.oldest, made)
+    end
     for _ = 1, tonumber(take()) do
       local line = take()
       if fresh and d.listed < d.max_listed then
@@ -109,7 +113,8 @@ end
 local soonest = -1
 for _, d in ipairs(digests) do
   if d.open then
-    redis.call('HSET', d.key, 'chain', d.chain, 'changes', d.changes, 'recipients', d.recipients)
+    redis.call('HSET', d.key, 'chain', d.chain, 'changes', d.changes, 'recipients', d.recipients,
+      'oldest', d.oldest)
     local due = d.first + d.wait
     local full = d.max_events > 0 and d.changes >= d.max_events
     if full then due = now end

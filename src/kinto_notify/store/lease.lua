@@ -3,7 +3,7 @@
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, limit, lease in ms, then the rate: count, window in ms (0, 0:
 -- none), how long a permit is held in ms.
 -- Returns {now, ms until the rate lets another one go (0: it does), 1 if there is a rate, the learned rate in mails a
--- second or '', {id, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8}...}.
+-- second or '', {id, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest or nil}...}.
 
 local deliveries, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local count, window, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -45,7 +45,7 @@ for i = 1, math.min(#due, limit) do
   local id = due[i]
   local key = prefix .. ':delivery:' .. id
   local told = redis.call('HMGET', key, 'attempts', 'sender', 'recipient', 'headers', 'body', 'first', 'identity',
-    'smtputf8')
+    'smtputf8', 'oldest')
   if told[1] then
     redis.call('ZADD', deliveries, now + lease, id)
     local fence = redis.call('HINCRBY', key, 'fence', 1)

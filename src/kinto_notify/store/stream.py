@@ -63,11 +63,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """An entry and where it goes. `hour` names the set of known ids that the event belongs to."""
+    """An entry and where it goes. `hour` names the set of known ids that the event belongs to.
+
+    `made`: when its change was captured, in milliseconds.
+    """
 
     entry: str
     event: str
     hour: int
+    made: int
     filings: tuple[Filing, ...]
 
 
@@ -268,12 +272,12 @@ def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison])
         flat += _digest(key, filing)
     flat.append(len(filed) + len(poison))
     for one in filed:
-        flat += (one.entry, one.event, client.key(f"seen:{one.hour}"), len(one.filings))
+        flat += (one.entry, one.event, client.key(f"seen:{one.hour}"), one.made, len(one.filings))
         for filing in one.filings:
             flat += (digests[filing.key][0], len(filing.counts), *_pairs(filing.counts.items()))
             flat += (len(filing.lines), *filing.lines)
     for bad in poison:
-        flat += (bad.entry.id, "", "", -1, bad.reason)
+        flat += (bad.entry.id, "", "", 0, -1, bad.reason)
         flat += (bad.entry.fields.get(FIELD_VERSION.encode(), b""), bad.entry.fields.get(FIELD_EVENT.encode(), b""))
     return flat
 

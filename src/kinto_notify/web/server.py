@@ -1,7 +1,9 @@
-"""The daemon's own HTTP server: `/healthz` and `/metrics` on `WEB_BIND`.
+"""The daemon's own HTTP server: `/healthz`, `/readyz` and `/metrics` on `WEB_BIND`.
 
-It takes no signals (they are the daemon's), answers only names of this machine and addresses (a page elsewhere must
-not reach it through a rebound name), and limits what a client may send.
+It takes no signals (they are the daemon's) and limits what a client may send. Monitors may call it by any name, as they
+do where it runs in a container: what they read names nobody and no bucket, and changes nothing. Whatever else it serves
+answers to names of this machine and to addresses only: a page elsewhere must not reach it through a rebound name. Under
+the host of `PUBLIC_URL` there is `/healthz` and nothing else of these.
 """
 
 import ipaddress
@@ -14,6 +16,10 @@ from aiohttp import web
 
 from kinto_notify.errors import ConfigError
 
+#: What monitors read. A page elsewhere that rebinds its name to us learns from them how much mail there is, no more.
+_FOR_MONITORS = frozenset({"/healthz", "/readyz", "/metrics"})
+#: What the world may read.
+_PUBLIC = frozenset({"/healthz"})
 #: A client that sends nothing is let go after so long (slowloris).
 _IDLE_S = 5.0
 _MAX_BODY = 8 * 1024
@@ -29,17 +35,30 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebServer:
-    """Serves until it is closed. `stalled` names rooms that do not move, `metrics` gives the exposition."""
+    """Serves until it is closed.
+
+    `stalled` names rooms that do not move; `unready` says why no mail could be sent now, a line for each reason;
+    `metrics` gives the exposition. `public_host` is the host of `PUBLIC_URL`.
+    """
 
     def __init__(
-        self, bind: tuple[str, int], *, stalled: Callable[[], list[str]], metrics: Callable[[], bytes]
+        self,
+        bind: tuple[str, int],
+        *,
+        stalled: Callable[[], list[str]],
+        unready: Callable[[], list[str]],
+        metrics: Callable[[], bytes],
+        public_host: str | None = None,
     ) -> None:
         self._bind = bind
         self._stalled = stalled
+        self._unready = unready
         self._metrics = metrics
+        self._public_host = public_host.lower() if public_host else None
         self._names = frozenset(name.lower() for name in ("localhost", socket.gethostname(), bind[0]))
         application = web.Application(client_max_size=_MAX_BODY, middlewares=[self._guard])
         application.router.add_get("/healthz", self._health)
+        application.router.add_get("/readyz", self._readiness)
         application.router.add_get("/metrics", self._exposition)
         self._runner = web.AppRunner(
             application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S, shutdown_timeout=1.0
@@ -64,6 +83,10 @@ class WebServer:
             return web.Response(status=503, text=f"stalled: {', '.join(stalled)}\n")
         return web.Response(text="ok\n")
 
+    async def _readiness(self, _: web.Request) -> web.Response:
+        reasons = self._unready()
+        return web.Response(status=503 if reasons else 200, text="".join(f"{one}\n" for one in reasons or ["ready"]))
+
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -72,7 +95,7 @@ class WebServer:
         """Refuse foreign host names, and put the same headers on every answer."""
         # Not `request.host`: without the header it asks the DNS, and waits for it. No browser leaves it out.
         host = request.headers.get("Host")
-        if host is not None and not self._own(host):
+        if host is not None and not self._answers(host, request.path):
             raise web.HTTPMisdirectedRequest(text="this server answers to its address only\n", headers=_HEADERS)
         try:
             response = await handler(request)
@@ -82,11 +105,17 @@ class WebServer:
         response.headers.update(_HEADERS)
         return response
 
-    def _own(self, host: str) -> bool:
-        """Tell whether a `Host` names this machine, or is an address, which no page elsewhere can rebind."""
+    def _answers(self, host: str, path: str) -> bool:
+        """Tell whether a path may be read under a `Host`."""
         found = _HOST.match(host)
-        name = found[1].strip("[]") if found else ""
-        if name.lower() in self._names:
+        name = found[1].strip("[]").lower() if found else ""
+        if name == self._public_host:
+            return path in _PUBLIC
+        return path in _FOR_MONITORS or self._own(name)
+
+    def _own(self, name: str) -> bool:
+        """Tell whether a name is this machine's, or is an address, which no page elsewhere can rebind."""
+        if name in self._names:
             return True
         try:
             ipaddress.ip_address(name)
