@@ -4,6 +4,7 @@ Pure. What passes is one mailbox (RFC 5322 3.4) without comments, quoting tricks
 `b@x` of `"b@x, c@x"` without a word.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import email_validator
@@ -40,6 +41,11 @@ class Mailbox:
     def key(self) -> str:
         """What two spellings of one inbox have in common: local parts that differ in case are one inbox to people."""
         return self.address.casefold()
+
+    @property
+    def fingerprint(self) -> str:
+        """Name the inbox in a key, where no address may stand: the first half of a SHA-256, as hex."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:32]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.address}>" if self.name else self.address

@@ -24,6 +24,7 @@ from kinto_notify.delivery import (
     too_old,
 )
 from kinto_notify.errors import RelayFault
+from kinto_notify.last_look import Withheld, last_look
 from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, wait_for, wait_for_any
 from kinto_notify.smtp.pool import Pool
@@ -38,8 +39,12 @@ THROTTLED_LEAST_MS = 5_000
 _CACHED_BODIES = 64
 
 
-class LeaseLost(Exception):
-    """The lease ran out before the message was handed over."""
+class Stopped(Exception):
+    """The last look withholds a message that was about to be handed over."""
+
+    def __init__(self, withheld: Withheld) -> None:
+        super().__init__(withheld.reason)
+        self.withheld = withheld
 
 
 class Courier:
@@ -140,26 +145,26 @@ class Courier:
 
     async def _attempt(self, delivery: Delivery, body: bytes | None, age: int, since: float) -> None:
         """Make one attempt and settle it."""
-        if body is None:
-            self._telemetry.body_gone(delivery)
-            reason = "its body is not in Redis any more"
-            self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reason))
-            return
-        envelope = Envelope(delivery.sender, delivery.recipient, delivery.headers + body, delivery.smtputf8)
+        message = delivery.headers + (body or b"")
+        envelope = Envelope(delivery.sender, delivery.recipient, message, delivery.smtputf8)
         handed_over = False
+
+        def look() -> None:
+            ours = self._ledger.ours(delivery)
+            if withheld := last_look(delivery, ours=ours, body=body is not None):
+                raise Stopped(withheld)
 
         def just_before_the_body() -> None:
             nonlocal handed_over
-            if not self._ledger.ours(delivery):
-                raise LeaseLost
+            look()
             handed_over = True
 
         try:
+            # No session for what goes nowhere: relays think ill of those who ask for unknown addresses again and again.
+            look()
             outcome = await self._pool.send(envelope, just_before_the_body)
-        except LeaseLost:
-            # Nothing was sent: it is due again, perhaps elsewhere.
-            self._ledger.drop(delivery)
-            self._telemetry.lease_lost([delivery.id])
+        except Stopped as stopped:
+            self._withhold(delivery, stopped.withheld)
         except RelayFault as fault:
             self._telemetry.relay_down(str(fault))
             self._telemetry.returned(delivery, str(fault))
@@ -172,6 +177,15 @@ class Courier:
             self._ledger.settle(settle(delivery, unforeseen(fault, handed_over), age, self._policy, random.random()))  # noqa: S311
         else:
             self._conclude(delivery, outcome, age + int((time.monotonic() - since) * 1000))
+
+    def _withhold(self, delivery: Delivery, withheld: Withheld) -> None:
+        """Nothing was sent: bury it, or let it be due again, perhaps elsewhere."""
+        if withheld.for_good:
+            self._telemetry.withheld(delivery, withheld.reason)
+            self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, withheld.reason))
+        else:
+            self._ledger.drop(delivery)
+            self._telemetry.lease_lost([delivery.id])
 
     def _conclude(self, delivery: Delivery, outcome: Outcome, age: int) -> None:
         self._telemetry.relay_back()
@@ -204,7 +218,8 @@ def settle(delivery: Delivery, outcome: Outcome, age: int, policy: RetryPolicy, 
         case Sent():
             return Settlement(delivery.id, delivery.fence, Fate.SENT, 0, reply)
         case Refused():
-            return Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, reply)
+            fate = Fate.UNKNOWN if outcome.unknown_mailbox else Fate.REFUSED
+            return Settlement(delivery.id, delivery.fence, fate, 0, reply)
         case Deferred():
             if too_old(policy, age):
                 reason = f"given up after {age // 1000} s; last reply: {reply}"

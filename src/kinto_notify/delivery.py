@@ -70,7 +70,8 @@ class Delivery:
 
     `attempts` counts outcomes (a fault of the relay itself is none); `headers` are the recipient's own, `body` names
     what the digest's recipients share. `first` is when it was made, `oldest` when the first change that it tells of was
-    captured, by the clock of Kinto's host (0: not known); both in milliseconds.
+    captured, by the clock of Kinto's host (0: not known); both in milliseconds. `suppressed`: what the relay said when
+    it last knew no such address, where that is a reason to send nothing more there.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Delivery:
     identity: str
     smtputf8: bool = False
     oldest: int = 0
+    suppressed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

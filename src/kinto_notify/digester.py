@@ -5,10 +5,8 @@ cursor: a crash resumes where it stopped. A digest that cannot be composed becom
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
-from kinto_notify.address import Mailbox
 from kinto_notify.compose.composer import Composer
 from kinto_notify.digest import FrozenDigest
 from kinto_notify.store.digests import Addressed, Digests, Step
@@ -76,13 +74,8 @@ def steps_of(digest: FrozenDigest, composer: Composer, bounce_address: str) -> I
     for before in range(digest.cursor, max(total, digest.cursor + 1), STEP):
         after = min(before + STEP, total)
         addressed = tuple(
-            Addressed(suffix(one), one.address, composer.headers(digest, one), one.smtputf8)
+            Addressed(one.fingerprint, one.address, composer.headers(digest, one), one.smtputf8)
             for one in digest.recipients[before:after]
         )
         yield Step(digest, before, after, after >= total, body, bounce_address, addressed)
         body = b""
-
-
-def suffix(recipient: Mailbox) -> str:
-    """Name a recipient within a digest's deliveries: no address in a key, and the same in every retry."""
-    return hashlib.sha256(recipient.key.encode()).hexdigest()[:16]

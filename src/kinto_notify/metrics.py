@@ -64,7 +64,7 @@ class Metrics:
             self._events.labels(result)
         for result in ("composed", "buried"):
             self._digests.labels(result)
-        for outcome in ("sent", "deferred", "refused", "returned"):
+        for outcome in ("sent", "deferred", "refused", "returned", "withheld"):
             self._deliveries.labels(outcome)
 
     def exposition(self) -> bytes:

@@ -173,15 +173,16 @@ class Telemetry(Metrics):
                 self._deliveries.labels("refused").inc()
                 self._log.error("refused", **told)
 
-    def body_gone(self, delivery: Delivery) -> None:
-        """The shared body of a delivery is not in Redis any more (somebody removed it): a dead letter."""
-        self._deliveries.labels("refused").inc()
-        self._log.error("body gone", delivery=delivery.id, to=self.address(delivery.recipient))
-
     def attempt_failed(self, delivery: Delivery, fault: Exception) -> None:
         """A bug: this attempt counts as deferred."""
         self._deliveries.labels("deferred").inc()
         self._log.error("attempt failed", delivery=delivery.id, exc_info=fault)
+
+    def withheld(self, delivery: Delivery, reason: str) -> None:
+        """The last look let a delivery not go out: a dead letter."""
+        self._deliveries.labels("withheld").inc()
+        to = self.address(delivery.recipient)
+        self._log.error("withheld", delivery=delivery.id, to=to, reason=self.masked(reason))
 
     def gave_up(self, delivery: Delivery, age_ms: int) -> None:
         """A delivery became too old and is buried."""

@@ -21,6 +21,7 @@ COMMANDS = [
     "health",
     "preview",
     "dead-letters",
+    "recipients",
     "schema",
     "unit",
 ]

@@ -15,6 +15,7 @@ from kinto_notify.courier import RETURN_DELAY_MS, THROTTLED_LEAST_MS, Courier, r
 from kinto_notify.delivery import AMBIGUOUS_DELAY_MS, Deferred, Delivery, Refused, Reply, RetryPolicy, Sent, retry_delay
 from kinto_notify.digester import Digester
 from kinto_notify.errors import RelayFault
+from kinto_notify.last_look import last_look
 from kinto_notify.ledger import Ledger
 from kinto_notify.smarthost import parse_relays
 from kinto_notify.smtp.pool import Pool
@@ -25,7 +26,7 @@ from kinto_notify.store.stream import Stream
 from kinto_notify.telemetry import Telemetry
 from support.digests import SENDER
 from support.filings import entries, filed, filing
-from support.smtp_server import SmtpServer
+from support.smtp_server import SmtpServer, say
 
 DELIVERY = Delivery("d1", 7, 3, "kinto@example.org", "ann@example.org", b"", "b", 0, "file#a")
 POLICY = RetryPolicy(60_000, 3_600_000, 86_400_000)
@@ -131,11 +132,17 @@ async def test_d11_a_lease_that_is_over_stops_before_the_body(client: Client) ->
     """And nothing is settled: it is due again, perhaps elsewhere."""
     telemetry = Telemetry()
     ledger = Ledger(Deliveries(client), telemetry)
+    opened = asyncio.Event()
     async with SmtpServer() as server:
+        server.script["data"] = say("354 go ahead", gate=opened)
         pool = Pool(parse_relays(server.url), sessions=1)
         courier = Courier(Deliveries(client), pool, ledger, telemetry, policy=POLICY)
+        ledger.hold([DELIVERY], time.monotonic())
+        attempt = asyncio.create_task(courier._attempt(DELIVERY, b"\r\nbody", 0, time.monotonic()))
+        await server.saw("data")
         ledger.hold([DELIVERY], time.monotonic() - 3600)
-        await courier._attempt(DELIVERY, b"\r\nbody", 0, time.monotonic())
+        opened.set()
+        await attempt
         await pool.close()
         assert (server.reached["data"], server.reached["body"], server.mails) == (1, 0, [])
     assert ledger.untold == 0
@@ -162,3 +169,52 @@ async def test_no_session_waits_while_there_is_something_to_send(
             await made.step(asyncio.Event())
         assert await made.drain(30)
         await pool.close()
+
+
+@pytest.mark.parametrize(("held", "suppressed"), [(False, None), (False, "550 5.1.1 nobody"), (True, "550 5.1.1 no")])
+async def test_what_may_not_go_out_takes_no_session(client: Client, held: bool, suppressed: str | None) -> None:
+    """D11, S09: a lease that is over is another's decision; a suppressed recipient is buried with the reason."""
+    telemetry = Telemetry()
+    ledger = Ledger(Deliveries(client), telemetry)
+    delivery = replace(DELIVERY, suppressed=suppressed)
+    async with SmtpServer() as server:
+        pool = Pool(parse_relays(server.url), sessions=1)
+        courier = Courier(Deliveries(client), pool, ledger, telemetry, policy=POLICY)
+        if held:
+            ledger.hold([delivery], time.monotonic())
+        await courier._attempt(delivery, b"\r\nbody", 0, time.monotonic())
+        await pool.close()
+        assert server.connections == []
+    assert ledger.untold == int(held)
+
+
+def test_s09_the_last_look_says_why_and_how_to_lift_it() -> None:
+    assert last_look(DELIVERY, ours=True, body=True) is None
+    withheld = last_look(replace(DELIVERY, suppressed="550 5.1.1 nobody (at RCPT)"), ours=True, body=True)
+    assert withheld is not None
+    assert withheld.for_good
+    assert "550 5.1.1 nobody (at RCPT)" in withheld.reason
+    assert "kinto-notify recipients resubscribe ADDRESS" in withheld.reason
+
+
+@pytest.mark.parametrize(("unknown", "fate"), [(True, Fate.UNKNOWN), (False, Fate.REFUSED)])
+def test_s09_only_an_unknown_mailbox_is_held_against_an_address(unknown: bool, fate: Fate) -> None:
+    outcome = Refused(Reply(550, "5.1.1 nobody", "RCPT"), unknown_mailbox=unknown)
+    assert settle(DELIVERY, outcome, 0, POLICY, 0).fate is fate
+
+
+async def test_a_delivery_whose_body_is_gone_is_buried(client: Client) -> None:
+    """Somebody removed keys by hand; nothing that could be sent is left of it."""
+    telemetry = Telemetry()
+    ledger = Ledger(Deliveries(client), telemetry)
+    async with SmtpServer() as server:
+        pool = Pool(parse_relays(server.url), sessions=1)
+        courier = Courier(Deliveries(client), pool, ledger, telemetry, policy=POLICY)
+        ledger.hold([DELIVERY], time.monotonic())
+        await courier._attempt(DELIVERY, None, 0, time.monotonic())
+        await pool.close()
+        assert server.connections == []
+    assert ledger.untold == 1
+    withheld = last_look(DELIVERY, ours=True, body=False)
+    assert withheld is not None
+    assert withheld.for_good

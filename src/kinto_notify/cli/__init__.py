@@ -23,6 +23,7 @@ COMMANDS = (
     "pause",
     "preview",
     "dead_letters",
+    "recipients",
     "schema",
     "unit",
 )

@@ -21,6 +21,8 @@ class Fate(Enum):
     SENT = "sent"
     DEFERRED = "deferred"
     REFUSED = "refused"
+    #: Refused, since nobody has this address: the second time its recipient is suppressed.
+    UNKNOWN = "unknown"
     #: Given back untried: the relay was at fault, or we are draining. It costs no attempt.
     RETURNED = "returned"
     #: The relay says that mails come too fast: as returned, and the rate that all daemons share goes down.
@@ -106,7 +108,7 @@ class Deliveries:
 
 
 def _delivery(told: Sequence[bytes]) -> Delivery:
-    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest = told
+    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest, suppressed = told
     return Delivery(
         id=ident.decode(),
         fence=int(fence),
@@ -119,4 +121,5 @@ def _delivery(told: Sequence[bytes]) -> Delivery:
         identity=identity.decode(),
         smtputf8=smtputf8 == b"1",
         oldest=int(oldest or first),
+        suppressed=suppressed.decode(errors="replace") or None,
     )

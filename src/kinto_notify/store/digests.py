@@ -17,7 +17,9 @@ _COUNTER = "n:"
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """What differs between the deliveries of a digest. `suffix` makes the delivery's id, stable over a repeat."""
+    """What differs between the deliveries of a digest. `suffix` makes the delivery's id, stable over a repeat; it
+    is the recipient's fingerprint, by which `store/recipients.py` knows what was said of the address.
+    """
 
     suffix: str
     recipient: str

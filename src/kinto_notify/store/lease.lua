@@ -3,7 +3,9 @@
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, limit, lease in ms, then the rate: count, window in ms (0, 0:
 -- none), how long a permit is held in ms.
 -- Returns {now, ms until the rate lets another one go (0: it does), 1 if there is a rate, the learned rate in mails a
--- second or '', {id, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest or nil}...}.
+-- second or '', {id, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest or nil,
+-- suppressed}...}.
+-- suppressed: the reply for which its recipient gets no more mail, or ''. Such a one goes nowhere and needs no permit.
 
 local deliveries, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local count, window, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -49,8 +51,10 @@ for i = 1, math.min(#due, limit) do
   if told[1] then
     redis.call('ZADD', deliveries, now + lease, id)
     local fence = redis.call('HINCRBY', key, 'fence', 1)
+    local known = redis.call('HMGET', prefix .. ':recipient:' .. string.match(id, '[^:]*$'), 'suppressed', 'reply')
+    told[#told + 1] = known[1] and known[2] or ''
     leased[#leased + 1] = { id, fence, unpack(told) }
-    if #rates > 0 then
+    if #rates > 0 and not known[1] then
       redis.call('ZADD', permits, now + hold, id .. ':' .. fence)
       -- A permit may be renewed for as long as a relay may take for its reply to the dot, and longer.
       redis.call('PEXPIRE', permits, longest + 3600000)

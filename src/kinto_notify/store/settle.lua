@@ -1,7 +1,7 @@
 -- settle: finish, defer, return or bury deliveries, each by the holder of its lease only; but `sent` is always true.
 --
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, the rate's count and window in ms (0, 0: none), then per
--- delivery: id, fence, kind (sent | deferred | refused | returned | throttled), delay in ms, reply.
+-- delivery: id, fence, kind (sent | deferred | refused | unknown | returned | throttled), delay in ms, reply.
 -- Returns how many were settled.
 
 local deliveries, prefix, count, window = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -19,17 +19,36 @@ local function release(body)
   end
 end
 
+-- Nobody has this address, says the relay: after the second delivery it is suppressed, until 30 days after the last.
+local function nobody(id, recipient, reply)
+  local who, kept = string.match(id, '[^:]*$'), 30 * 86400000
+  local key = prefix .. ':recipient:' .. who
+  local known = redis.call('HMGET', key, 'unknown', 'delivery')
+  -- One that was tried again by hand is no second one.
+  if known[2] == id then return end
+  local times = (tonumber(known[1]) or 0) + 1
+  redis.call('HSET', key, 'v', 1, 'address', recipient, 'unknown', times, 'delivery', id, 'reply', reply, 'when', now)
+  if times >= 2 then redis.call('HSETNX', key, 'suppressed', now) end
+  redis.call('PEXPIRE', key, kept)
+  redis.call('ZREMRANGEBYSCORE', prefix .. ':recipients', '-inf', now - kept)
+  redis.call('ZADD', prefix .. ':recipients', now, who)
+end
+
 for i = 4, #ARGV, 5 do
   local id, fence, kind, delay, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   local key, dead = prefix .. ':delivery:' .. id, prefix .. ':dead:' .. id
-  local known = redis.call('HMGET', key, 'fence', 'body')
+  local known = redis.call('HMGET', key, 'fence', 'body', 'recipient')
   if limited and kind == 'returned' then
     redis.call('ZREM', permits, id .. ':' .. fence)
   elseif limited then
     -- From now on its window runs, whether it was this lease or a lost one that sent it.
     redis.call('ZADD', permits, now, id .. ':' .. fence)
   end
-  if kind == 'sent' then sent = sent + 1 end
+  if kind == 'sent' then
+    sent = sent + 1
+    local who = string.match(id, '[^:]*$')
+    if redis.call('DEL', prefix .. ':recipient:' .. who) == 1 then redis.call('ZREM', prefix .. ':recipients', who) end
+  end
   throttled = throttled or kind == 'throttled'
   if kind == 'sent' then
     local where = known[1] and key or dead
@@ -54,6 +73,7 @@ for i = 4, #ARGV, 5 do
       redis.call('ZADD', deliveries, 'XX', now + delay, id)
       redis.call('HINCRBY', prefix .. ':totals', 'deferred', 1)
     else
+      if kind == 'unknown' then nobody(id, known[3], reply) end
       redis.call('HINCRBY', key, 'attempts', 1)
       redis.call('HSET', key, 'kind', 'delivery', 'reason', reply, 'when', now)
       redis.call('RENAME', key, dead)
