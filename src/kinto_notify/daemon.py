@@ -24,6 +24,7 @@ from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, Pulse, patiently, wait_for, wait_for_any
 from kinto_notify.settings import Settings
 from kinto_notify.smtp.pool import Pool
+from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.deliveries import Deliveries
@@ -62,12 +63,14 @@ class Daemon:
         self._pool = Pool(settings.smtp_relays, sessions=settings.smtp_sessions, ca=settings.smtp_ca)
         self._ledger = Ledger(deliveries, telemetry)
         self._courier = Courier(deliveries, self._pool, self._ledger, telemetry, policy=settings.retry)
+        alone = Alone(self._client)
         self._intake = Intake(
-            self._stream, lambda: self._catalogue, telemetry, keep_ms=settings.stream_keep, due=self._due_in
+            self._stream, alone, lambda: self._catalogue, telemetry, keep_ms=settings.stream_keep, due=self._due_in
         )
         self._housekeeping = Housekeeping(self._client, self._stream, telemetry, busy=lambda: self._courier.busy)
         self._digester = Digester(
             Digests(self._client),
+            alone,
             lambda: self._composer,
             telemetry,
             bounce_address=settings.bounce_address.address,

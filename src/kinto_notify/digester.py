@@ -1,21 +1,29 @@
 """Digester: due digest → one rendered message per recipient → deliveries.
 
 In: digests that are due, frozen under a lease. Out: deliveries, made in atomic steps of at most 500 with a stored
-cursor: a crash resumes where it stopped. A digest that cannot be composed becomes a dead letter with its reason.
+cursor: a crash resumes where it stopped. A digest that cannot be composed, or that ends each daemon which tries it,
+becomes a dead letter with its reason.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from kinto_notify.compose.composer import Composer
 from kinto_notify.digest import FrozenDigest
-from kinto_notify.store.digests import Addressed, Digests, Step
+from kinto_notify.errors import StoreUnavailable
+from kinto_notify.store.alone import Alone
+from kinto_notify.store.digests import Addressed, Digests, Step, Unreadable
 from kinto_notify.telemetry import Telemetry
 
 #: Deliveries to a script, so that it stays under some milliseconds.
 STEP = 500
 #: Digests to a lease: their lines are in memory at once.
 BATCH = 64
+#: A digest that was leased so often is composed alone: perhaps its template never ends, and the watchdog did it.
+WORN_LEASES = 2
+#: One that ended so many daemons while it was composed alone is buried. Faults of Redis never count: they end nobody.
+FATAL_TIMES = 3
 
 
 class Digester:
@@ -24,6 +32,7 @@ class Digester:
     def __init__(
         self,
         digests: Digests,
+        alone: Alone,
         composer: Callable[[], Composer],
         telemetry: Telemetry,
         *,
@@ -31,6 +40,7 @@ class Digester:
         ready: Callable[[], None],
     ) -> None:
         self._digests = digests
+        self._alone = alone
         self._composer = composer
         self._telemetry = telemetry
         self._bounce_address = bounce_address
@@ -38,26 +48,57 @@ class Digester:
 
     async def work(self) -> int:
         """Compose what is due, up to a batch; return how many digests it had."""
-        digests = await self._digests.freeze(BATCH)
+        due = await self._digests.freeze(BATCH)
+        if due.newer:
+            self._telemetry.newer_forms(due.newer)
+        for spoilt in due.unreadable:
+            await self._bury(spoilt, "cannot be read as it is stored")
+        # Those that may be fatal come last, so that the others are out of it.
+        await self._compose([digest for digest in due if digest.fence <= WORN_LEASES])
+        for digest in due:
+            if digest.fence > WORN_LEASES:
+                await self._compose_alone(digest)
+        return len(due) + len(due.unreadable)
+
+    async def _compose(self, digests: Sequence[FrozenDigest]) -> None:
         steps: list[Step] = []
         for digest in digests:
             # A large mail takes 50 ms: sessions and signals must not wait for all of them.
             await asyncio.sleep(0)
-            try:
-                made = list(steps_of(digest, self._composer(), self._bounce_address))
-            except Exception as fault:  # noqa: BLE001 - one digest that cannot be composed harms no other
-                reason = f"cannot be composed: {type(fault).__name__}"
-                await self._digests.bury(digest, reason)
-                self._telemetry.digest_buried(digest, reason)
-                continue
-            for step in made:
+            made = steps_of(digest, self._composer(), self._bounce_address)
+            while True:
+                try:
+                    # One after another: the headers for all of many recipients would be in memory at once.
+                    step = next(made, None)
+                except Exception as fault:  # noqa: BLE001 - one digest that cannot be composed harms no other
+                    await self._bury(digest, f"cannot be composed: {type(fault).__name__}")
+                    break
+                if step is None:
+                    break
                 if steps and sum(len(one.addressed) for one in steps) + len(step.addressed) > STEP:
                     await self._fan_out(steps)
                     steps = []
                 steps.append(step)
         if steps:
             await self._fan_out(steps)
-        return len(digests)
+
+    async def _compose_alone(self, digest: FrozenDigest) -> None:
+        times = await self._alone.begin(digest.id)
+        try:
+            if times > FATAL_TIMES:
+                await self._bury(digest, f"ended the daemon {FATAL_TIMES} times while it was composed alone")
+            else:
+                await self._compose([digest])
+        except StoreUnavailable:
+            with contextlib.suppress(StoreUnavailable):
+                await self._alone.end(digest.id)
+            raise
+        await self._alone.end(digest.id)
+
+    async def _bury(self, digest: FrozenDigest | Unreadable, reason: str) -> None:
+        await self._digests.bury(digest, reason)
+        subscription = digest.key.identity if isinstance(digest, FrozenDigest) else "unknown"
+        self._telemetry.digest_buried(digest.id, subscription, reason)
 
     async def _fan_out(self, steps: Sequence[Step]) -> None:
         if await self._digests.fan_out(steps):

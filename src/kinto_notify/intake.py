@@ -16,6 +16,7 @@ from kinto_notify.catalogue import Catalogue
 from kinto_notify.errors import MalformedEntry, StoreUnavailable
 from kinto_notify.event import Event, parse_entry
 from kinto_notify.filing import Tell, file_event
+from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import RefusedByRedis
 from kinto_notify.store.stream import HOUR_MS, Entry, Filed, FilingResult, Poison, Stream
 from kinto_notify.telemetry import Telemetry
@@ -39,6 +40,7 @@ class Intake:
     def __init__(
         self,
         stream: Stream,
+        alone: Alone,
         catalogue: Callable[[], Catalogue],
         telemetry: Telemetry,
         *,
@@ -46,6 +48,7 @@ class Intake:
         due: Callable[[int], None],
     ) -> None:
         self._stream = stream
+        self._alone = alone
         self._catalogue = catalogue
         self._telemetry = telemetry
         self._keep_ms = keep_ms
@@ -54,8 +57,6 @@ class Intake:
         self._read: deque[Entry] = deque()
         # What an error left half-way is pending and ours: until that is done nothing new is read.
         self._recovering = True
-        # Entries that were begun alone and whose end is not noted in Redis yet, and how often they were begun.
-        self._alone: dict[str, int] = {}
         self._next_claim = 0.0
         self._next_tidying = 0.0
 
@@ -130,24 +131,18 @@ class Intake:
         return await self._stream.read(wait=wait)
 
     async def _file_alone(self, entry: Entry) -> None:
-        # Begun once for each life of a daemon: a second try after a fault of Redis is not another daemon's end.
-        if entry.id not in self._alone:
-            self._alone[entry.id] = await self._stream.begin_alone(entry.id)
+        times = await self._alone.begin(entry.id)
         try:
-            if self._alone[entry.id] > FATAL_TIMES:
+            if times > FATAL_TIMES:
                 poison = [Poison(entry, f"ended the daemon {FATAL_TIMES} times while it was handled alone")]
                 self._tell(await self._stream.file((), poison), poison)
             else:
                 await self._file([entry], *sort([entry], self._catalogue()))
         except StoreUnavailable:
             with contextlib.suppress(StoreUnavailable):
-                await self._end_alone(entry)
+                await self._alone.end(entry.id)
             raise
-        await self._end_alone(entry)
-
-    async def _end_alone(self, entry: Entry) -> None:
-        await self._stream.end_alone(entry.id)
-        del self._alone[entry.id]
+        await self._alone.end(entry.id)
 
     async def _file(self, entries: Sequence[Entry], filed: Sequence[Filed], poison: Sequence[Poison]) -> None:
         try:

@@ -49,6 +49,7 @@ class Telemetry(Metrics):
         self._log: FilteringBoundLogger = structlog.get_logger()
         self._open_addresses = level == "DEBUG"
         self._down: dict[str, str] = {}
+        self._told_newer = False
         self._learned: float | None = None
 
     # The daemon's life.
@@ -139,10 +140,16 @@ class Telemetry(Metrics):
             "digest", digest=digest.id, subscription=digest.key.identity, changes=digest.changes, recipients=recipients
         )
 
-    def digest_buried(self, digest: FrozenDigest, reason: str) -> None:
+    def digest_buried(self, digest: str, subscription: str, reason: str) -> None:
         """A digest became a dead letter."""
         self._digests.labels("buried").inc()
-        self._log.error("digest buried", digest=digest.id, subscription=digest.key.identity, reason=reason)
+        self._log.error("digest buried", digest=digest, subscription=subscription, reason=reason)
+
+    def newer_forms(self, number: int) -> None:
+        """Digests are stored in a form of a newer version: they wait for a daemon of that version. Said once."""
+        if not self._told_newer:
+            self._told_newer = True
+            self._log.warning("digests of a newer version wait for it", number=number)
 
     def template_fallback(self, template: str, reason: str) -> None:
         """A template failed at a digest; the built-in one took its place."""

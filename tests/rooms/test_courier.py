@@ -19,6 +19,7 @@ from kinto_notify.last_look import last_look
 from kinto_notify.ledger import Ledger
 from kinto_notify.smarthost import parse_relays
 from kinto_notify.smtp.pool import Pool
+from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.deliveries import Deliveries, Fate
 from kinto_notify.store.digests import Digests
@@ -160,7 +161,7 @@ async def test_no_session_waits_while_there_is_something_to_send(
     await stream.file([filed(entry, filing(recipients=many))], [])
     composer = Composer(sender=SENDER)
     await Digester(
-        Digests(client), lambda: composer, telemetry, bounce_address=SENDER.address, ready=lambda: None
+        Digests(client), Alone(client), lambda: composer, telemetry, bounce_address=SENDER.address, ready=lambda: None
     ).work()
     async with SmtpServer() as server, asyncio.timeout(60):
         pool = Pool(parse_relays(server.url), sessions=3)

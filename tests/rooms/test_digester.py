@@ -2,9 +2,16 @@
 
 import asyncio
 
+import pytest
+
 from kinto_notify.compose.composer import Composer
-from kinto_notify.digester import Digester
+from kinto_notify.demo.servers import RedisServer
+from kinto_notify.digest import FrozenDigest
+from kinto_notify.digester import FATAL_TIMES, WORN_LEASES, Digester
+from kinto_notify.errors import StoreUnavailable
+from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
+from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.digests import Digests
 from kinto_notify.store.overview import overview
 from kinto_notify.store.stream import Stream
@@ -32,8 +39,92 @@ async def test_the_loop_turns_between_two_mails(client: Client) -> None:
         return composer
 
     turning = asyncio.create_task(turn())
-    digester = Digester(Digests(client), composing, Telemetry(), bounce_address="b@example.org", ready=lambda: None)
+    digester = Digester(
+        Digests(client), Alone(client), composing, Telemetry(), bounce_address="b@example.org", ready=lambda: None
+    )
     assert await digester.work() == 20
     turning.cancel()
     assert len(set(at_each)) == 20
     assert (await overview(client)).deliveries == 20
+
+
+async def due(client: Client, *groups: str) -> list[FrozenDigest]:
+    """Frozen digests of these groups, their first lease over."""
+    stream = Stream(client, "one")
+    await stream.ensure_group()
+    for group in groups:
+        (entry,) = await entries(client, stream, 1)
+        await stream.file([filed(entry, filing("r", to=key(group=group)))], [])
+    found = await Digests(client).freeze(10)
+    await over(client, *found)
+    return found
+
+
+async def over(client: Client, *digests: FrozenDigest) -> None:
+    """The time of their leases is over."""
+    await client.redis.zadd(client.key("frozen"), dict.fromkeys((one.id for one in digests), 1))
+
+
+def room(client: Client) -> Digester:
+    """The room of a daemon that has just started."""
+    composer = Composer(sender=SENDER)
+    arguments = {"bounce_address": "b@example.org", "ready": lambda: None}
+    return Digester(Digests(client), Alone(client), lambda: composer, Telemetry(), **arguments)
+
+
+async def test_a_digest_that_ends_daemons_is_buried_and_the_others_are_composed(client: Client) -> None:
+    """D12, D17: an endless template, too much memory: nothing but what happened tells of it."""
+    fatal, good = await due(client, "fatal", "good")
+    for _ in range(WORN_LEASES):
+        await Digests(client).freeze(10)
+        await over(client, fatal, good)
+    for _ in range(FATAL_TIMES):
+        # A daemon noted that it begins, and died.
+        await Alone(client).begin(fatal.id)
+    assert await room(client).work() == 2
+    (letter,) = [one async for one in DeadLetters(client).newest()]
+    assert (letter.id, letter.kind) == (f"digest-{fatal.id}", "digest")
+    assert "ended the daemon 3 times" in letter.reason
+    assert (await overview(client)).deliveries == 1
+    assert await client.hash("alone") == {}
+    # Once its template is mended it can be tried again.
+    await DeadLetters(client).retry(letter.id)
+    assert await room(client).work() == 1
+    assert (await overview(client)).deliveries == 2
+
+
+async def test_worn_digests_come_last_and_one_by_one(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that is fatal must not take the others of its batch along for ever."""
+    worn = await due(client, "a", "b")
+    for _ in range(WORN_LEASES):
+        await over(client, *worn)
+        await Digests(client).freeze(10)
+    (fresh,) = await due(client, "c")
+    await over(client, *worn)
+    assert await room(client).work() == 3
+    order = [
+        line.partition("digest=")[2].split()[0] for line in capsys.readouterr().out.splitlines() if "digest=" in line
+    ]
+    assert [fresh.id in told for told in order] == [True, False, False]
+    assert (await overview(client)).deliveries == 3
+
+
+async def test_r01_faults_of_redis_never_bury_a_digest(redis_server: RedisServer, client: Client) -> None:
+    """Redis takes the begin, but neither the fan-out nor the end: as often as it likes."""
+    (digest,) = await due(client, "a")
+    await client.redis.hset(client.key(f"frozen:{digest.id}"), "fence", "9")
+    rights = ["+@all", "-hsetnx", "-hdel"]
+    await client.redis.acl_setuser("lame", enabled=True, nopass=True, keys=["*"], commands=rights)
+    halved = Client(redis_server.url.replace("redis://", "redis://lame:x@"), client.prefix.strip("{}"))
+    lame = room(halved)
+    for _ in range(FATAL_TIMES + 2):
+        # It has run scripts before it lost the right to all of them.
+        halved._permitted = True
+        with pytest.raises(StoreUnavailable):
+            await lame.work()
+        await over(client, digest)
+    await halved.close()
+    assert await DeadLetters(client).count() == 0
+    assert (await client.hash("alone"))[digest.id] == b"1"
+    await room(client).work()
+    assert await client.hash("alone") == {}

@@ -3,6 +3,7 @@
 import pytest
 
 from kinto_notify.intake import FATAL_TIMES, Intake
+from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.stream import Poison, Stream
@@ -20,9 +21,11 @@ async def stream(client: Client) -> Stream:
     return made
 
 
-def intake(stream: Stream, telemetry: Telemetry | None = None) -> Intake:
+def intake(client: Client, stream: Stream, telemetry: Telemetry | None = None) -> Intake:
     catalogue = catalogue_of(subscribe())
-    return Intake(stream, lambda: catalogue, telemetry or Telemetry(), keep_ms=60_000, due=lambda delay: None)
+    return Intake(
+        stream, Alone(client), lambda: catalogue, telemetry or Telemetry(), keep_ms=60_000, due=lambda delay: None
+    )
 
 
 async def publish(client: Client, number: int) -> None:
@@ -48,7 +51,7 @@ async def test_r19_stranded_entries_are_filed_once_and_counted(
 ) -> None:
     await deleted(client, 3)
     telemetry = Telemetry()
-    room = intake(stream, telemetry)
+    room = intake(client, stream, telemetry)
     while await room.work(wait=False):
         pass
     assert await totals(client) == (3, 0)
@@ -96,7 +99,7 @@ async def test_r19_filed_entries_that_wait_for_another_group_are_not_stranded(cl
     """In the stream and pending with nobody is what they all are; each is looked at once."""
     await client.redis.xgroup_create(client.stream, "another", id="0")
     await publish(client, 200)
-    room = intake(stream)
+    room = intake(client, stream)
     while await room.work(wait=False):
         pass
     assert await stream.stranded() == []
@@ -105,7 +108,7 @@ async def test_r19_filed_entries_that_wait_for_another_group_are_not_stranded(cl
     (stranded,) = await deleted(client, 1)
     await publish(client, 1)
     assert [one.id for one in await stream.stranded()] == [stranded]
-    again = intake(stream)
+    again = intake(client, stream)
     while await again.work(wait=False):
         pass
     assert await totals(client) == (202, 0)
@@ -138,8 +141,8 @@ async def test_r19_a_stranded_entry_that_ends_daemons_is_buried_at_last(client: 
     """Nothing counts how often it was handed out, so each is handled alone."""
     (fatal,) = await deleted(client, 1)
     for _ in range(FATAL_TIMES):
-        await stream.begin_alone(fatal)
-    room = intake(stream)
+        await Alone(client).begin(fatal)
+    room = intake(client, stream)
     while await room.work(wait=False):
         pass
     (letter,) = [one async for one in DeadLetters(client).newest(10)]

@@ -7,6 +7,7 @@ from kinto_notify.catalogue import Catalogue
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.errors import ConfigError, StoreUnavailable
 from kinto_notify.intake import FATAL_TIMES, WORN_DELIVERIES, Intake
+from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.stream import CLAIM_IDLE_MS, Stream
@@ -31,8 +32,8 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture
-def intake(stream: Stream, catalogue: Catalogue) -> Intake:
-    return Intake(stream, lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+def intake(client: Client, stream: Stream, catalogue: Catalogue) -> Intake:
+    return Intake(stream, Alone(client), lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
 
 
 async def test_unfiled_entries_are_read_again_and_counted(client: Client, stream: Stream) -> None:
@@ -55,7 +56,7 @@ async def test_an_entry_that_ends_daemons_is_buried_and_the_others_are_filed(
         await stream.pending()
     for _ in range(FATAL_TIMES):
         # A daemon noted that it begins, and died.
-        await stream.begin_alone(worn.id)
+        await Alone(client).begin(worn.id)
     await client.redis.xadd(client.stream, fields(event(change("good"))))
     while await intake.work(wait=False):
         pass
@@ -90,7 +91,9 @@ async def test_r01_faults_of_redis_never_bury_what_is_handled_alone(
     rights = ["+@all", "-evalsha", "-eval", "-hdel"]
     await client.redis.acl_setuser("halved", enabled=True, nopass=True, keys=["*"], commands=rights)
     halved = Client(redis_server.url.replace("redis://", "redis://halved:x@"), client.prefix.strip("{}"))
-    intake = Intake(Stream(halved, "one"), lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+    intake = Intake(
+        Stream(halved, "one"), Alone(halved), lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None
+    )
     for _ in range(FATAL_TIMES + 2):
         with pytest.raises(StoreUnavailable):
             await intake.work(wait=False)
@@ -103,7 +106,7 @@ async def test_r01_faults_of_redis_never_bury_what_is_handled_alone(
 
 
 async def test_what_is_noted_of_entries_handled_alone_has_an_age(client: Client, stream: Stream) -> None:
-    await stream.begin_alone("1-1")
+    await Alone(client).begin("1-1")
     assert await client.redis.pttl(client.key("alone")) > 0
 
 
@@ -199,7 +202,7 @@ async def test_l05_large_entries_are_filed_in_batches_that_let_the_loop_turn(cli
         for number in range(20)
     )
     catalogue = catalogue_of(*subscriptions)
-    intake = Intake(stream, lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+    intake = Intake(stream, Alone(client), lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
     many = [change(f"r{number}", new={"id": f"r{number}", "text": "x" * 300}) for number in range(100)]
     for _ in range(20):
         await client.redis.xadd(client.stream, fields(event(*many)))

@@ -40,21 +40,46 @@ class Step:
     addressed: tuple[Addressed, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A frozen digest that somebody else has written into."""
+
+    id: str
+    fence: int
+
+
+class Due(list[FrozenDigest]):
+    """What a lease brought; beside the digests what cannot be read, and how many wait for a newer daemon."""
+
+    def __init__(self, newer: int) -> None:
+        super().__init__()
+        self.newer = newer
+        self.unreadable: list[Unreadable] = []
+
+
 class Digests:
     """The digests of one namespace."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def freeze(self, limit: int) -> list[FrozenDigest]:
+    async def freeze(self, limit: int) -> Due:
         """Freeze what is due and lease up to `limit` frozen digests, crashed ones among them; fewer where they are fat.
 
-        A frozen digest is the same in every lease: what is filed after this opens a new one.
+        A frozen digest is the same in every lease: what is filed after this opens a new one. What a newer version has
+        stored in a form of another major is left to it.
         """
         arguments = [limit, LEASE_MS, INTERVAL_GROWTH, LEASE_BUDGET_BYTES]
         told = await self._client.run("freeze", self._client.key("due"), arguments)
         assert isinstance(told, list)
-        return [_frozen(fid, fields, lines) for fid, fields, lines in told[1:]]
+        due = Due(told[1])
+        for fid, fields, lines in told[2:]:
+            try:
+                due.append(_frozen(fid, fields, lines))
+            except (KeyError, TypeError, ValueError):
+                fence = dict(zip(fields[::2], fields[1::2], strict=True))[b"fence"]
+                due.unreadable.append(Unreadable(fid.decode(), int(fence)))
+        return due
 
     async def next_due(self) -> int | None:
         """Return the soonest due time of an open or frozen digest, in milliseconds, or None."""
@@ -81,7 +106,7 @@ class Digests:
         assert isinstance(made, int)
         return made
 
-    async def bury(self, digest: FrozenDigest, reason: str) -> None:
+    async def bury(self, digest: FrozenDigest | Unreadable, reason: str) -> None:
         """Make a dead letter of a digest that cannot be composed, unless the lease is lost."""
         await self._client.run("bury", self._client.key("dead"), [digest.id, digest.fence, reason])
 

@@ -33,7 +33,14 @@ for i, name in ipairs(redis.call('HGETALL', prefix .. ':paused')) do
 end
 
 local function open(d)
-  local known = redis.call('HMGET', d.key, 'first', 'chain', 'changes', 'flushed', 'oldest')
+  local FIELDS = { 'first', 'chain', 'changes', 'flushed', 'oldest', 'v' }
+  local known = redis.call('HMGET', d.key, unpack(FIELDS))
+  if known[6] and string.match(known[6], '^%d+') ~= '1' then
+    -- A daemon of a newer version opened it, in a form that we would mangle: ours stands beside it.
+    d.id = d.id .. '.1'
+    d.key, d.lines = prefix .. ':digest:' .. d.id, prefix .. ':lines:' .. d.id
+    known = redis.call('HMGET', d.key, unpack(FIELDS))
+  end
   d.first = tonumber(known[1])
   d.chain = known[2] or ''
   d.changes = tonumber(known[3]) or 0

@@ -2,7 +2,8 @@
 --
 -- KEYS[1] the zset of open digests by due time. ARGV: prefix, limit, lease in ms, growth of the interval from mail to
 -- mail, bytes of lines after which no further one is leased.
--- Returns {now, {id, fields, lines}...}; what comes for a digest after this opens a new one.
+-- Returns {now, how many of a newer version were passed over, {id, fields, lines}...}; what comes for a digest after
+-- this opens a new one.
 
 local due, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local growth, budget = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -11,6 +12,11 @@ redis.call('DEL', prefix .. ':none')
 local frozen = prefix .. ':frozen'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- A form of another major is left to the daemons that know it. It rests a moment, so that those who don't know it meet
+-- others meanwhile.
+local REST, newer = 5000, 0
+local function known(form) return not form or string.match(form, '^%d+') == '1' end
 
 -- Remember when this group was last mailed: the interval grows while changes keep coming, and starts anew after a calm.
 local function pace(key, first, least, most)
@@ -37,8 +43,11 @@ local room = limit - redis.call('ZCOUNT', frozen, '-inf', now)
 if room > 0 then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room * seen)) do
     local digest, lines = prefix .. ':digest:' .. id, prefix .. ':lines:' .. id
-    local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait', 'identity', 'flushed')
-    if told[1] and (paused['*'] or paused[told[6]]) and not told[7] then
+    local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait', 'identity', 'flushed', 'v')
+    if not known(told[8]) then
+      redis.call('ZADD', due, now + REST, id)
+      newer = newer + 1
+    elseif told[1] and (paused['*'] or paused[told[6]]) and not told[7] then
       redis.call('ZADD', due, now + PARKED, id)
     elseif told[1] and room > 0 then
       room = room - 1
@@ -61,11 +70,14 @@ if room > 0 then
   end
 end
 
-local leased = { now }
+local leased = { now, 0 }
 for _, fid in ipairs(redis.call('ZRANGEBYSCORE', frozen, '-inf', now, 'LIMIT', 0, limit)) do
   if budget <= 0 then break end
   local key = prefix .. ':frozen:' .. fid
-  if redis.call('EXISTS', key) == 1 then
+  if not known(redis.call('HGET', key, 'v')) then
+    redis.call('ZADD', frozen, now + REST, fid)
+    newer = newer + 1
+  elseif redis.call('EXISTS', key) == 1 then
     redis.call('ZADD', frozen, now + lease, fid)
     redis.call('HINCRBY', key, 'fence', 1)
     local lines = redis.call('LRANGE', prefix .. ':frozen-lines:' .. fid, 0, -1)
@@ -75,4 +87,5 @@ for _, fid in ipairs(redis.call('ZRANGEBYSCORE', frozen, '-inf', now, 'LIMIT', 0
     redis.call('ZREM', frozen, fid)
   end
 end
+leased[2] = newer
 return leased

@@ -47,8 +47,12 @@ for i = 1, math.min(#due, limit) do
   local id = due[i]
   local key = prefix .. ':delivery:' .. id
   local told = redis.call('HMGET', key, 'attempts', 'sender', 'recipient', 'headers', 'body', 'first', 'identity',
-    'smtputf8', 'oldest')
-  if told[1] then
+    'smtputf8', 'oldest', 'v')
+  local form = table.remove(told)
+  if form and string.match(form, '^%d+') ~= '1' then
+    -- A form of another major is left to the daemons that know it. It rests, so that we meet others meanwhile.
+    redis.call('ZADD', deliveries, now + 5000, id)
+  elseif told[1] then
     redis.call('ZADD', deliveries, now + lease, id)
     local fence = redis.call('HINCRBY', key, 'fence', 1)
     local known = redis.call('HMGET', prefix .. ':recipient:' .. string.match(id, '[^:]*$'), 'suppressed', 'reply')

@@ -21,8 +21,6 @@ MIN_COUNT, MAX_COUNT = 10, 128
 HOUR_MS = 3_600_000
 #: A consumer that has not asked for so long is gone for good: a daemon asks every second.
 _SILENT_MS = 86_400_000
-#: Daemons that one entry ends follow each other within minutes; after so long without any, all is forgotten.
-_ALONE_MS = 86_400_000
 #: How many entries one script removes or looks at (they may be 256 KiB each), so that it stays short; and how many
 #: scripts follow each other.
 _TRIMMED, _AUDITED = 1_000, 64
@@ -163,21 +161,6 @@ class Stream:
         # Later ones do, and have let go of them.
         gone = [Entry(key.decode(), {}) for key in (told[2] if len(told) > 2 else ())]
         return gone + await self._counted([Entry(key.decode(), fields) for key, fields in told[1]])
-
-    async def begin_alone(self, entry: str) -> int:
-        """Note that an entry is about to be handled alone; return for the how-manieth time."""
-        async with translated():
-            pipe = self._client.redis.pipeline(transaction=False)
-            pipe.hincrby(self._client.key("alone"), entry, 1)
-            # Not every end can be noted: Redis may be away just then.
-            pipe.pexpire(self._client.key("alone"), _ALONE_MS)
-            times, _ = await pipe.execute()
-        return int(times)
-
-    async def end_alone(self, entry: str) -> None:
-        """Note that it was handled, whatever became of it."""
-        async with translated():
-            await self._client.redis.hdel(self._client.key("alone"), entry)
 
     async def leave(self) -> None:
         """Remove this consumer from the group if nothing of it is pending: names must not pile up in Redis."""
