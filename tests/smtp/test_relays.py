@@ -14,30 +14,6 @@ from support.envelopes import QUICK, envelope, persist
 from support.smtp_server import SmtpServer
 
 
-async def test_s14_a_cap_on_connections_is_lived_with() -> None:
-    async with SmtpServer(cap=5) as server:
-        pool = Pool(parse_relays(server.url), sessions=10, timeouts=QUICK)
-        outcomes = await asyncio.gather(*(pool.send(envelope(f"r{n}@example.org")) for n in range(100)))
-        assert all(isinstance(outcome, Sent) for outcome in outcomes)
-        assert (server.most, pool.free, pool.capacity, pool.fault) == (5, 5, 10, None)
-        await pool.close()
-
-
-async def test_s14_a_lifted_cap_is_noticed() -> None:
-    async with SmtpServer(cap=1) as server:
-        pool = Pool(parse_relays(server.url), sessions=3, timeouts=Timeouts(regrow=0.0))
-        await asyncio.gather(*(pool.send(envelope()) for _ in range(3)))
-        server.cap = None
-
-        async def grown() -> None:
-            while server.most < 3:
-                await asyncio.gather(*(pool.send(envelope()) for _ in range(6)))
-
-        await asyncio.wait_for(grown(), 20)
-        assert (pool.free, pool.fault) == (3, None)
-        await pool.close()
-
-
 async def test_s18_one_relay_of_two_down_fails_over_and_comes_back() -> None:
     first = SmtpServer()
     first.port = free_port()

@@ -37,11 +37,12 @@ class SmtpServer:
         users: dict[str, str] | None = None,
         extensions: tuple[str, ...] = ("PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8"),
         cap: int | None = None,
+        cap_reply: str = "421 4.7.0 too many connections",
         messages_per_connection: int | None = None,
         host: str = "127.0.0.1",
     ) -> None:
         self.tls, self.implicit, self.users, self.extensions = tls, implicit, users, extensions
-        self.cap, self.messages_per_connection = cap, messages_per_connection
+        self.cap, self.cap_reply, self.messages_per_connection = cap, cap_reply, messages_per_connection
         self.host, self.port = host, 0
         self.script: dict[str, Step] = {}
         self.mails: list[Mail] = []
@@ -49,6 +50,8 @@ class SmtpServer:
         self.connections: list[Connection] = []
         self.open: set[Connection] = set()
         self.most = 0
+        #: How many connections were refused for the cap.
+        self.refused = 0
         #: How often each phase was reached.
         self.reached: Counter[str] = Counter()
         self._grey: set[str] = set()
@@ -117,7 +120,8 @@ class SmtpServer:
             self.most = max(self.most, standing + 1)
         try:
             if refused:
-                await self._act(connection, say("421 4.7.0 too many connections", close=True))
+                self.refused += 1
+                await self._act(connection, say(self.cap_reply, close=True))
             await self._step(connection, "connect", "220 test.invalid ESMTP")
             while line := await reader.readline():
                 connection.lines.append(line.rstrip(b"\r\n"))

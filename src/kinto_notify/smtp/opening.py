@@ -16,6 +16,7 @@ from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 
 from kinto_notify.errors import ConfigError
 from kinto_notify.smarthost import Relay, Tls
+from kinto_notify.smtp.handover import BLOCK
 from kinto_notify.smtp.outcome import SILENCE, Phase
 from kinto_notify.smtp.resolver import Resolver
 from kinto_notify.smtp.starttls import start_tls
@@ -23,6 +24,9 @@ from kinto_notify.smtp.timeouts import Timeouts
 
 _FQDN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
 _NOT_IMPLEMENTED = 504
+#: The kernel is to take no more than a block beyond what the relay takes (Linux and macOS have this): else it would
+#: swallow megabytes at once, and a relay that does not read would seem to have them.
+_LITTLE_UNSENT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 async def connected_socket(relay: Relay, resolver: Resolver, timeout: float) -> tuple[socket.socket, str]:  # noqa: ASYNC109 - one phase of several
@@ -39,6 +43,8 @@ async def connected_socket(relay: Relay, resolver: Resolver, timeout: float) -> 
         for family, kind, protocol, _, address in found:
             link = socket.socket(family, kind, protocol)
             link.setblocking(False)
+            if _LITTLE_UNSENT is not None:
+                link.setsockopt(socket.IPPROTO_TCP, _LITTLE_UNSENT, BLOCK)
             try:
                 async with asyncio.timeout(share):
                     await loop.sock_connect(link, address)

@@ -201,6 +201,9 @@ class Pool:
         try:
             with lane.circuit.trial():
                 verdict = lane.reviewed(await session.send(envelope, before_body), envelope.recipient)
+            if isinstance(verdict, RelayAtFault):
+                # Also where it would let us stay: whoever tries again does so over a new connection, not beside this.
+                session.abort()
         finally:
             self._put_by(session)
         lane.worked(verdict, time.monotonic())

@@ -102,9 +102,6 @@ class Session:
             self.abort()
             raise
         assert verdict is not None, "every dot has a verdict"
-        if isinstance(verdict, RelayAtFault):
-            # Also where it would let us stay: whoever tries again does so over a new connection, and not beside it.
-            self.abort()
         return verdict
 
     def _unfit(self, envelope: Envelope) -> Refused | None:
