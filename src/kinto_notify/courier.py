@@ -10,6 +10,7 @@ import random
 import time
 from dataclasses import replace
 
+from kinto_notify.compose.headers import for_summary
 from kinto_notify.delivery import (
     AMBIGUOUS_DELAY_MS,
     Deferred,
@@ -28,7 +29,7 @@ from kinto_notify.last_look import Withheld, last_look
 from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, wait_for, wait_for_any
 from kinto_notify.smtp.pool import Pool
-from kinto_notify.store.deliveries import Deliveries, Fate, Settlement
+from kinto_notify.store.deliveries import BodyName, Deliveries, Fate, Settlement
 from kinto_notify.telemetry import Telemetry
 
 #: A delivery that the relay's own fault gave back rests so long, so that a daemon that reaches the relay may take it.
@@ -64,7 +65,7 @@ class Courier:
         self._ledger = ledger
         self._telemetry = telemetry
         self._policy = policy
-        self._bodies: dict[str, bytes] = {}
+        self._bodies: dict[BodyName, bytes] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self.woken = asyncio.Event()
@@ -117,7 +118,7 @@ class Courier:
             raise
         for delivery in leased.deliveries:
             age = leased.now - delivery.first
-            task = asyncio.create_task(self._attempt(delivery, bodies.get(delivery.body), age, since))
+            task = asyncio.create_task(self._attempt(delivery, bodies.get(_body_name(delivery)), age, since))
             self._attempts.add(task)
             task.add_done_callback(self._ended)
         # Let the attempts take their sessions, so that the pool knows what is left for the next lease.
@@ -132,9 +133,9 @@ class Courier:
         self._attempts.discard(task)
         self._freed.set()
 
-    async def _fetch(self, deliveries: tuple[Delivery, ...]) -> dict[str, bytes]:
+    async def _fetch(self, deliveries: tuple[Delivery, ...]) -> dict[BodyName, bytes]:
         """Return the bodies of these deliveries, from memory where we have them."""
-        wanted = dict.fromkeys(delivery.body for delivery in deliveries)
+        wanted = dict.fromkeys(map(_body_name, deliveries))
         missing = [name for name in wanted if name not in self._bodies]
         if missing:
             self._bodies.update(await self._deliveries.bodies(missing))
@@ -145,8 +146,6 @@ class Courier:
 
     async def _attempt(self, delivery: Delivery, body: bytes | None, age: int, since: float) -> None:
         """Make one attempt and settle it."""
-        message = delivery.headers + (body or b"")
-        envelope = Envelope(delivery.sender, delivery.recipient, message, delivery.smtputf8)
         handed_over = False
 
         def look() -> None:
@@ -162,6 +161,8 @@ class Courier:
         try:
             # No session for what goes nowhere: relays think ill of those who ask for unknown addresses again and again.
             look()
+            head = for_summary(delivery.headers) if delivery.summary else delivery.headers
+            envelope = Envelope(delivery.sender, delivery.recipient, head + (body or b""), delivery.smtputf8)
             outcome = await self._pool.send(envelope, just_before_the_body)
         except Stopped as stopped:
             self._withhold(delivery, stopped.withheld)
@@ -189,8 +190,11 @@ class Courier:
 
     def _conclude(self, delivery: Delivery, outcome: Outcome, age: int) -> None:
         self._telemetry.relay_back()
-        self._telemetry.attempt(delivery, outcome, age)
         settlement = settle(delivery, outcome, age, self._policy, random.random())  # noqa: S311 - jitter
+        if settlement.fate is Fate.SUMMARISED:
+            self._telemetry.summarised(delivery, settlement.reply)
+        else:
+            self._telemetry.attempt(delivery, outcome, age)
         if settlement.fate is Fate.REFUSED and not isinstance(outcome, Refused):
             self._telemetry.gave_up(delivery, age)
         self._ledger.settle(settlement)
@@ -211,12 +215,18 @@ class Courier:
         await wait_for_any((self._freed, stop), IDLE_S)
 
 
+def _body_name(delivery: Delivery) -> BodyName:
+    return delivery.body, delivery.summary
+
+
 def settle(delivery: Delivery, outcome: Outcome, age: int, policy: RetryPolicy, jitter: float) -> Settlement:
     """Decide what an outcome means for a delivery of this age (ms). Pure."""
     reply = str(outcome.reply)
     match outcome:
         case Sent():
             return Settlement(delivery.id, delivery.fence, Fate.SENT, 0, reply)
+        case Refused() if outcome.too_big and delivery.shorter:
+            return Settlement(delivery.id, delivery.fence, Fate.SUMMARISED, 0, reply)
         case Refused():
             fate = Fate.UNKNOWN if outcome.unknown_mailbox else Fate.REFUSED
             return Settlement(delivery.id, delivery.fence, fate, 0, reply)

@@ -111,6 +111,7 @@ class Digester:
 def steps_of(digest: FrozenDigest, composer: Composer, bounce_address: str) -> Iterator[Step]:
     """Yield the steps from the digest's cursor on: the shared body once, a recipient's own headers each."""
     body = composer.body(digest) if digest.cursor == 0 else b""
+    summary = composer.summary(digest, body) or b""
     total = len(digest.recipients)
     for before in range(digest.cursor, max(total, digest.cursor + 1), STEP):
         after = min(before + STEP, total)
@@ -118,5 +119,5 @@ def steps_of(digest: FrozenDigest, composer: Composer, bounce_address: str) -> I
             Addressed(one.fingerprint, one.address, composer.headers(digest, one), one.smtputf8)
             for one in digest.recipients[before:after]
         )
-        yield Step(digest, before, after, after >= total, body, bounce_address, addressed)
-        body = b""
+        yield Step(digest, before, after, after >= total, body, bounce_address, addressed, summary)
+        body = summary = b""

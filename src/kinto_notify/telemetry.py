@@ -185,6 +185,12 @@ class Telemetry(Metrics):
         self._deliveries.labels("deferred").inc()
         self._log.error("attempt failed", delivery=delivery.id, exc_info=fault)
 
+    def summarised(self, delivery: Delivery, reply: str) -> None:
+        """A mail is too big for the relay; its summary goes instead."""
+        self._deliveries.labels("deferred").inc()
+        told = self.address(delivery.recipient)
+        self._log.warning("summarised", delivery=delivery.id, to=told, reply=self.masked(reply))
+
     def withheld(self, delivery: Delivery, reason: str) -> None:
         """The last look let a delivery not go out: a dead letter."""
         self._deliveries.labels("withheld").inc()

@@ -30,6 +30,7 @@ from support.filings import entries, filed, filing
 from support.smtp_server import SmtpServer, say
 
 DELIVERY = Delivery("d1", 7, 3, "kinto@example.org", "ann@example.org", b"", "b", 0, "file#a")
+TOO_BIG = Reply(552, "5.3.4 too big", "MAIL")
 POLICY = RetryPolicy(60_000, 3_600_000, 86_400_000)
 ages = st.integers(0, 10 * POLICY.give_up_after)
 jitters = st.floats(0, 1, exclude_max=True)
@@ -219,3 +220,17 @@ async def test_a_delivery_whose_body_is_gone_is_buried(client: Client) -> None:
     withheld = last_look(DELIVERY, ours=True, body=False)
     assert withheld is not None
     assert withheld.for_good
+
+
+@pytest.mark.parametrize(
+    ("outcome", "delivery", "fate"),
+    [
+        (Refused(TOO_BIG, too_big=True), replace(DELIVERY, shorter=True), Fate.SUMMARISED),
+        (Refused(TOO_BIG, too_big=True), replace(DELIVERY, summary=True), Fate.REFUSED),
+        (Refused(TOO_BIG, too_big=True), DELIVERY, Fate.REFUSED),
+        (Refused(TOO_BIG), replace(DELIVERY, shorter=True), Fate.REFUSED),
+    ],
+)
+def test_s10_what_is_too_big_is_summarised_once(outcome: Refused, delivery: Delivery, fate: Fate) -> None:
+    made = settle(delivery, outcome, 0, POLICY, 0)
+    assert (made.fate, made.delay) == (fate, 0)

@@ -57,7 +57,7 @@ async def test_fan_out_in_steps_ends_with_the_digest(client: Client, stream: Str
     assert await digests.fan_out([step(digest, 0, 2, last=False), step(digest, 2, 3, last=True)]) == 3
     leased = await Deliveries(client).lease(10)
     assert {one.recipient for one in leased.deliveries} == {f"u{n}@example.org" for n in range(3)}
-    assert await Deliveries(client).bodies([digest.id]) == {digest.id: b"body"}
+    assert await Deliveries(client).bodies([(digest.id, False)]) == {(digest.id, False): b"body"}
     assert not await client.redis.keys(client.key("frozen*"))
 
 
@@ -71,7 +71,7 @@ async def test_a_crash_between_steps_resumes_at_the_cursor(client: Client, strea
     assert again.cursor == 2
     assert await digests.fan_out([step(again, 0, 2, last=False, body=b"other")]) == 0
     assert await digests.fan_out([step(again, 2, 3, last=True, body=b"other")]) == 1
-    assert await Deliveries(client).bodies([digest.id]) == {digest.id: b"body"}
+    assert await Deliveries(client).bodies([(digest.id, False)]) == {(digest.id, False): b"body"}
 
 
 async def test_an_old_fence_makes_nothing(client: Client, stream: Stream) -> None:
@@ -116,7 +116,7 @@ async def test_the_body_outlives_the_deliveries_of_the_first_step(client: Client
     (again,) = await digests.freeze(10)
     # A resumed digest is not composed anew.
     await digests.fan_out([step(again, 2, 3, last=True, body=b"")])
-    assert await deliveries.bodies([digest.id]) == {digest.id: b"body"}
+    assert await deliveries.bodies([(digest.id, False)]) == {(digest.id, False): b"body"}
     (last,) = (await deliveries.lease(10)).deliveries
     await deliveries.settle([Settlement(last.id, last.fence, Fate.SENT)])
     assert not await client.redis.keys(client.key("body*"))
@@ -164,3 +164,34 @@ async def test_when_the_oldest_change_was_captured_comes_with_the_delivery(clien
     await Digests(client).fan_out([step(digest, 0, 1, last=True)])
     (delivery,) = (await Deliveries(client).lease(1)).deliveries
     assert delivery.oldest == made - 9
+
+
+async def test_s10_the_summary_of_a_large_mail_is_stored_once_for_all_its_steps(client: Client, stream: Stream) -> None:
+    """Also for those that another daemon makes after a crash, which does not compose it again."""
+    digests, deliveries = Digests(client), Deliveries(client)
+    digest = await frozen(client, stream, "a")
+    await digests.fan_out([replace(step(digest, 0, 1, last=False), summary=b"short")])
+    await digests.fan_out([step(digest, 1, 2, last=True, body=b"")])
+    leased = (await deliveries.lease(10)).deliveries
+    assert [(one.shorter, one.summary) for one in leased] == [(True, False)] * 2
+    await deliveries.settle([Settlement(leased[0].id, leased[0].fence, Fate.SUMMARISED, 0, "552 too big")])
+    (short,) = (await deliveries.lease(10)).deliveries
+    assert (short.id, short.shorter, short.summary, short.attempts) == (leased[0].id, False, True, 1)
+    assert short.headers == leased[0].headers
+    assert await deliveries.bodies([(digest.id, True), (digest.id, False)]) == {
+        (digest.id, True): b"short",
+        (digest.id, False): b"body",
+    }
+    await deliveries.settle([Settlement(short.id, short.fence, Fate.REFUSED, 0, "552 too big")])
+    # Tried again by hand, it is tried with its details.
+    assert await DeadLetters(client).retry(short.id)
+    (again,) = (await deliveries.lease(10)).deliveries
+    assert (again.shorter, again.summary) == (True, False)
+
+
+async def test_s10_a_small_mail_keeps_nothing_of_it(client: Client, stream: Stream) -> None:
+    digest = await frozen(client, stream, "a")
+    await Digests(client).fan_out([step(digest, 0, 1, last=True)])
+    (one,) = (await Deliveries(client).lease(10)).deliveries
+    assert (one.shorter, one.summary) == (False, False)
+    assert await client.redis.hexists(client.key(f"delivery:{one.id}"), "summary") is False

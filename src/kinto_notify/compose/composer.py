@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from email.utils import format_datetime
 from pathlib import Path
@@ -31,6 +31,8 @@ from kinto_notify.subscription import FILE_HOME, Presentation
 
 #: Gmail clips at 102 KB; the recipient's headers and the smarthost's own take some of what is left.
 MAX_BODY = 97_000
+#: A mail of less than this would not get much smaller without its details; most of a small one is form.
+SUMMARY_FROM = 16_000
 #: Where a mail would be too large it shows (at most) so many fields of a change, and lists as many changes as fit;
 #: where those are fewer than so many, the next step shows fewer fields.
 _STEPS = ((MAX_FIELDS, 10), (8, 5), (3, 1), (0, 0))
@@ -85,6 +87,21 @@ class Composer:
         presentation = _presentation(digest)
         parts, body = self._fitted(digest, presentation)
         return b"".join(self._shared_headers(digest, presentation, parts.subject)) + headers.CRLF + body
+
+    def summary(self, digest: FrozenDigest, body: bytes) -> bytes | None:
+        """Return what recipients share of the mail that tells the totals alone, for a relay that finds `body` too big.
+
+        None where that would not be much smaller. Its Message-ID is another one: `headers.for_summary`.
+        """
+        if len(body) < SUMMARY_FROM:
+            return None
+        presentation = _presentation(digest)
+        seen = replace(self._view(digest, presentation, Limits(0, 0)), summary=True)
+        subject = self._subject(digest, presentation, seen)
+        context = {**seen.context(), "subject": subject}
+        text, html = (self._templates.render_builtin(kind, context) for kind in ("txt", "html"))
+        shared = b"".join(self._shared_headers(digest, presentation, subject))
+        return shared + headers.CRLF + mime.alternative(text, html, mime.boundary(digest.id))
 
     def headers(self, digest: FrozenDigest, recipient: Mailbox) -> bytes:
         """Return the recipient's own header lines; `ValueError` if the address is none."""

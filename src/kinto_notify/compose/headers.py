@@ -7,6 +7,7 @@ not used for it: an encoded word with CR/LF in a subject becomes a real header t
 """
 
 import base64
+import hashlib
 import re
 from functools import lru_cache
 
@@ -21,6 +22,7 @@ _MAX_ENCODED_WORD = 75
 _WRAPPING = len("=?utf-8?q??=")
 #: A blank-free run longer than this could not be folded; it travels as encoded words, which can.
 _MAX_TOKEN = 50
+_MESSAGE_ID = re.compile(rb"^Message-ID: <([^@\s]+)@", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z")
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+\Z")
@@ -37,6 +39,19 @@ def unstructured(name: str, value: str) -> bytes:
     if text.isascii() and "=?" not in text and max(map(len, words)) <= _MAX_TOKEN:
         return _fold(name, words, MAX_LINE)
     return _fold(name, _encoded_words(text, len(name) + 2), _MAX_ENCODED_LINE)
+
+
+def for_summary(lines: bytes) -> bytes:
+    """Return a recipient's header lines with another Message-ID, made of theirs: the summary is other content.
+
+    `ValueError` if they have none.
+    """
+    found = _MESSAGE_ID.search(lines)
+    if found is None:
+        raise ValueError("no Message-ID")
+    digest = hashlib.sha256(b"summary\0" + found[1]).digest()
+    made = base64.b32encode(digest[:20]).lower()
+    return lines[: found.start(1)] + made + lines[found.end(1) :]
 
 
 def tokens(name: str, *values: str) -> bytes:

@@ -98,6 +98,8 @@ class View:
     contact: str
     #: The text that a hook brought along, instead of the changes.
     own_text: str | None = None
+    #: The relay would not take the mail with its details.
+    summary: bool = False
 
     def context(self) -> dict[str, object]:
         """Return it as the variables of a template."""

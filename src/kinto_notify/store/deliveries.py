@@ -15,11 +15,17 @@ LEASE_MS = 60_000
 PERMIT_MS = 15_000
 
 
+#: Whose body it is, and whether its summary is meant.
+BodyName = tuple[str, bool]
+
+
 class Fate(Enum):
     """What becomes of a delivery."""
 
     SENT = "sent"
     DEFERRED = "deferred"
+    #: Too big for the relay: due again as its summary.
+    SUMMARISED = "summarised"
     REFUSED = "refused"
     #: Refused, since nobody has this address: the second time its recipient is suppressed.
     UNKNOWN = "unknown"
@@ -73,12 +79,12 @@ class Deliveries:
         taught = float(learned) if learned else None
         return Leased(int(now), tuple(map(_delivery, found)), int(wait), sure, taught)
 
-    async def bodies(self, names: Sequence[str]) -> Mapping[str, bytes]:
+    async def bodies(self, names: Sequence[BodyName]) -> Mapping[BodyName, bytes]:
         """Return the shared bodies by name; one that is gone (its deliveries are settled) is left out."""
         async with translated():
             pipe = self._client.redis.pipeline(transaction=False)
-            for name in names:
-                pipe.hget(self._client.key(f"body:{name}"), "bytes")
+            for name, summary in names:
+                pipe.hget(self._client.key(f"body:{name}"), "summary" if summary else "bytes")
             found = await pipe.execute()
         return {name: body for name, body in zip(names, found, strict=True) if body is not None}
 
@@ -108,7 +114,9 @@ class Deliveries:
 
 
 def _delivery(told: Sequence[bytes]) -> Delivery:
-    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest, suppressed = told
+    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest, short, suppressed = (
+        told
+    )
     return Delivery(
         id=ident.decode(),
         fence=int(fence),
@@ -121,5 +129,7 @@ def _delivery(told: Sequence[bytes]) -> Delivery:
         identity=identity.decode(),
         smtputf8=smtputf8 == b"1",
         oldest=int(oldest or first),
+        shorter=short == b"0",
+        summary=short == b"1",
         suppressed=suppressed.decode(errors="replace") or None,
     )

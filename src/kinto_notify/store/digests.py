@@ -29,7 +29,10 @@ class Addressed:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """At most some hundreds of recipients of a frozen digest; `before` and `after` are the cursor's values."""
+    """At most some hundreds of recipients of a frozen digest; `before` and `after` are the cursor's values.
+
+    `body` and `summary` (empty if there is none) are stored with the first step and ignored in the others.
+    """
 
     digest: FrozenDigest
     before: int
@@ -38,6 +41,7 @@ class Step:
     body: bytes
     sender: str
     addressed: tuple[Addressed, ...]
+    summary: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Digests:
         for step in steps:
             digest = step.digest
             flat += (digest.id, digest.fence, step.before, step.after, int(step.last))
-            flat += (step.body, digest.key.identity, digest.oldest, len(step.addressed))
+            flat += (step.body, step.summary, digest.key.identity, digest.oldest, len(step.addressed))
             for one in step.addressed:
                 flat += (one.suffix, step.sender, one.recipient, one.headers, int(one.smtputf8))
         made = await self._client.run("fan_out", self._client.key("deliveries"), flat)

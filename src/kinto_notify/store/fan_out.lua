@@ -1,8 +1,8 @@
 -- fan_out: turn a step of recipients into deliveries; the last step deletes the frozen digest.
 --
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, steps, then per step: frozen id, fence, cursor before,
--- cursor after, last (0 or 1), body, identity, when its oldest change was captured in ms, deliveries, then per delivery:
--- suffix, sender, recipient, headers, smtputf8.
+-- cursor after, last (0 or 1), body, summary ('' if none), identity, when its oldest change was captured in ms,
+-- deliveries, then per delivery: suffix, sender, recipient, headers, smtputf8.
 -- Returns how many deliveries were made. A step with an old fence or another cursor does nothing: it was done already.
 
 local deliveries, prefix = KEYS[1], ARGV[1]
@@ -16,14 +16,18 @@ local made = 0
 
 for _ = 1, tonumber(take()) do
   local fid, fence, before, after, last = take(), take(), take(), take(), take() == '1'
-  local body, identity, oldest, number = take(), take(), take(), tonumber(take())
+  local body, summary, identity, oldest, number = take(), take(), take(), take(), tonumber(take())
   local frozen = prefix .. ':frozen:' .. fid
   local known = redis.call('HMGET', frozen, 'fence', 'cursor')
   local ours = known[1] == fence and known[2] == before
   local shared = prefix .. ':body:' .. fid
+  local shorter = false
   if ours then
     -- The first body stays: a daemon with other templates that resumes after a crash must not change the rest.
-    redis.call('HSETNX', shared, 'bytes', body)
+    if redis.call('HSETNX', shared, 'bytes', body) == 1 and summary ~= '' then
+      redis.call('HSET', shared, 'summary', summary)
+    end
+    shorter = redis.call('HEXISTS', shared, 'summary') == 1
     local count = number
     -- The digest holds the body too: all deliveries of one step may be sent before the next step is made.
     if redis.call('HSETNX', frozen, 'holds', 1) == 1 then count = count + 1 end
@@ -36,6 +40,7 @@ for _ = 1, tonumber(take()) do
       redis.call('HSET', prefix .. ':delivery:' .. id, 'v', 1, 'sender', sender, 'recipient', recipient,
         'headers', headers, 'smtputf8', smtputf8, 'body', fid, 'identity', identity, 'oldest', oldest, 'first', now,
         'attempts', 0, 'fence', 0)
+      if shorter then redis.call('HSET', prefix .. ':delivery:' .. id, 'summary', 0) end
       redis.call('ZADD', deliveries, now, id)
       made = made + 1
     end

@@ -4,7 +4,7 @@
 -- none), how long a permit is held in ms.
 -- Returns {now, ms until the rate lets another one go (0: it does), 1 if there is a rate, the learned rate in mails a
 -- second or '', {id, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest or nil,
--- suppressed}...}.
+-- summary (0: there is one, 1: it is to be sent) or nil, suppressed}...}.
 -- suppressed: the reply for which its recipient gets no more mail, or ''. Such a one goes nowhere and needs no permit.
 
 local deliveries, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -47,7 +47,7 @@ for i = 1, math.min(#due, limit) do
   local id = due[i]
   local key = prefix .. ':delivery:' .. id
   local told = redis.call('HMGET', key, 'attempts', 'sender', 'recipient', 'headers', 'body', 'first', 'identity',
-    'smtputf8', 'oldest', 'v')
+    'smtputf8', 'oldest', 'summary', 'v')
   local form = table.remove(told)
   if form and string.match(form, '^%d+') ~= '1' then
     -- A form of another major is left to the daemons that know it. It rests, so that we meet others meanwhile.

@@ -17,6 +17,8 @@ elseif kind == 'digest' then
   redis.call('RENAME', key, prefix .. ':frozen:' .. fid)
   redis.call('ZADD', prefix .. ':frozen', now, fid)
 else
+  -- What was too big is tried with its details again: the relay may take more now.
+  if redis.call('HEXISTS', key, 'summary') == 1 then redis.call('HSET', key, 'summary', 0) end
   -- Its age begins anew: one that had become too old would be buried again at once.
   redis.call('HDEL', key, 'kind', 'reason', 'when')
   redis.call('HSET', key, 'attempts', 0, 'first', now)

@@ -1,7 +1,7 @@
 -- settle: finish, defer, return or bury deliveries, each by the holder of its lease only; but `sent` is always true.
 --
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, the rate's count and window in ms (0, 0: none), then per
--- delivery: id, fence, kind (sent | deferred | refused | unknown | returned | throttled), delay in ms, reply.
+-- delivery: id, fence, kind (sent | deferred | summarised | refused | unknown | returned | throttled), delay in ms, reply.
 -- Returns how many were settled.
 
 local deliveries, prefix, count, window = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -67,7 +67,8 @@ for i = 4, #ARGV, 5 do
     if kind == 'returned' or kind == 'throttled' then
       redis.call('ZADD', deliveries, 'XX', now + delay, id)
       if reply ~= '' then redis.call('HSET', key, 'reply', reply) end
-    elseif kind == 'deferred' then
+    elseif kind == 'deferred' or kind == 'summarised' then
+      if kind == 'summarised' then redis.call('HSET', key, 'summary', 1) end
       redis.call('HINCRBY', key, 'attempts', 1)
       redis.call('HSET', key, 'reply', reply, 'tried', now)
       redis.call('ZADD', deliveries, 'XX', now + delay, id)
