@@ -41,7 +41,6 @@ ROOMS = {
     "regex": ("pattern.py",),
     "smtplib": ("smtp_listener.py",),
     "sqlalchemy": ("outbox/postgresql.py",),
-    "sqlite3": ("outbox",),
     "structlog": ("telemetry.py",),
     "transaction": ANNEX,
     "uvloop": ("cli",),

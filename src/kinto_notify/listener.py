@@ -20,10 +20,9 @@ from kinto_notify.outbox.capture import Captured, capture, impacted_of
 from kinto_notify.outbox.choice import choose
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
-from kinto_notify.outbox.joined import Joined, TwoPhaseOutbox
+from kinto_notify.outbox.joined import Joined, TwoPhaseOutbox, written
 from kinto_notify.outbox.request import current, manager_of, origin_of, partly_rolled_back, remember_begin, root_of
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
-from kinto_notify.outbox.split import entries
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
 from kinto_notify.outbox.storage import StorageView, database_client
 from kinto_notify.outbox.stream import Stream
@@ -90,16 +89,16 @@ class Listener:
         self._settings = settings
         self._counters = Counters(registry)
         self._storage = StorageView(registry)
-        directory = SpoolDirectory(settings.spool, settings.namespace)
-        self._spool = SpoolOutbox(directory, self._counters, durable=settings.durable)
+        directory = SpoolDirectory(settings.spool, settings.namespace, durable=settings.durable)
+        external = settings.external_relay
+        self._spool = SpoolOutbox(directory, self._counters, durable=settings.durable, external=external)
         self._table = choose(settings, prefix, registry, self._spool, self._counters)
         self._outbox: TwoPhaseOutbox[Any] = self._table or self._spool
         self._strict = settings.strict
-        here = not settings.external_relay
         self._relay = Relay(
             self._spool,
-            (lambda: Stream(settings.url, settings.namespace, settings.retention)) if here else None,
-            Adoption(directory, self._storage) if here else None,
+            (lambda: Stream(settings.url, settings.namespace, settings.retention)) if not external else None,
+            Adoption(directory, self._storage) if not external else None,
             self._counters,
             settings.retention,
             self._table,
@@ -147,10 +146,11 @@ class Listener:
             return
         joined = _joined(transaction, self._outbox)
         if joined is None:
-            joined = Joined(self._outbox, self._storage, manager, strict=self._strict)
+            asks, in_brief = partly_rolled_back(request, transaction), self._table is None
+            joined = Joined(self._outbox, self._storage, manager, strict=self._strict, asks=asks, in_brief=in_brief)
             transaction.join(joined)
             transaction.set_data(self._outbox, joined)
-            if partly_rolled_back(request, transaction):
+            if asks:
                 transaction.addBeforeCommitHook(joined.drop_rolled_back)
             if self._table is not None:
                 transaction.addBeforeCommitHook(joined.write_early)
@@ -158,7 +158,7 @@ class Listener:
 
     def _without_transaction(self, captured: Captured) -> None:
         """What is written outside any transaction is committed already."""
-        self._spool.commit(self._spool.prepare(entries(captured), "", final=True))
+        self._spool.commit(self._spool.prepare(written(captured), "", final=True))
 
     def _children(self, event: Any) -> dict[str, int]:
         payload = getattr(event, "payload", None) or {}

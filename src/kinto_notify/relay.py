@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 from kinto_notify.errors import OutboxUnavailable, StoreUnavailable
 from kinto_notify.outbox.adoption import Adoption
+from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.counters import Counters
-from kinto_notify.outbox.pump import BATCH_ROWS, Trouble, pump
-from kinto_notify.outbox.spool import Depth
-from kinto_notify.outbox.spool_outbox import FAULTS, SpoolOutbox
+from kinto_notify.outbox.pump import BATCH_ROWS, Source, Trouble, pump
+from kinto_notify.outbox.spool_outbox import SpoolOutbox
 from kinto_notify.outbox.stream import Stream
 from kinto_notify.outbox.table_outbox import TableOutbox
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 #: Looking at the outbox this often costs a worker nothing; waking the thread from each write cost 25 % of the write.
 _POLL_SECONDS = 0.05
 _UPKEEP_SECONDS = 1.0
+#: Between two full batches of a backlog the requests have the interpreter to themselves.
+_BREATHE_SECONDS = 0.005
 #: At the end of the process, what waits gets this long.
 _FLUSH_SECONDS = 2.0
 
@@ -96,13 +98,13 @@ class Relay:
                     self._upkeep(stream)
                 self._outbox.retry()
                 if stream is not None:
-                    self._publish(stream, stop.is_set)
+                    self._publish(stream, lambda: stop.wait(_BREATHE_SECONDS))
                 trouble.over()
             except StoreUnavailable as error:
                 trouble.met(str(error))
             except OutboxUnavailable as error:
                 trouble.met(f"PostgreSQL: {error}")
-            except FAULTS as error:
+            except OSError as error:
                 trouble.met(f"spool: {error}")
             except Exception:
                 # A fault of ours: the thread must not end, and must not spin.
@@ -130,6 +132,12 @@ class Relay:
             raise fault
         return published
 
+    def _pump(self, orphan: Source, stream: Stream) -> int:
+        published = pump(orphan, stream)
+        if published == BATCH_ROWS:
+            self._stop.wait(_BREATHE_SECONDS)
+        return published
+
     def _depth(self) -> Depth:
         depth, more = self._outbox.depth(), Depth()
         if self._table is not None:
@@ -144,13 +152,13 @@ class Relay:
         self._counters.observe("outbox_depth", depth.rows)
         self._counters.observe("outbox_age_seconds", depth.age)
         if stream is not None and self._adoption is not None:
-            self._adoption.turn(lambda source: pump(source, stream))
+            self._adoption.turn(lambda source: self._pump(source, stream))
         if stream is not None and self._table is not None:
             self._table.upkeep(self._retention)
 
     def _flush(self, stream: Stream | None) -> None:
         end = time.monotonic() + _FLUSH_SECONDS
-        with contextlib.suppress(StoreUnavailable, OutboxUnavailable, *FAULTS):
+        with contextlib.suppress(StoreUnavailable, OutboxUnavailable, OSError):
             self._outbox.retry()
             while stream is not None and time.monotonic() < end:
                 if not self._publish(stream, lambda: time.monotonic() >= end):

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from pyramid.events import NewRequest
 from pyramid.exceptions import ConfigurationError
 
-from kinto_notify.outbox.capture import Captured, Change, capture
+from kinto_notify.outbox.capture import Captured, capture
 from kinto_notify.outbox.joined import survivors_of
 from kinto_notify.outbox.request import (
     current,
@@ -33,7 +33,9 @@ from kinto_notify.outbox.request import (
     root_of,
 )
 from kinto_notify.outbox.settings import OutboxSettings
+from kinto_notify.outbox.split import clipped
 from kinto_notify.outbox.storage import StorageView
+from kinto_notify.outbox.tell import tell
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ class SmtpListener:
             return
         transaction = current(manager_of(request))
         if transaction is None:
-            self._send([_composed(captured, captured.changes, self._sender, self._recipients)])
+            self._send([_composed(captured, self._sender, self._recipients)])
             return
         try:
             events: list[Captured] = transaction.data(self)
@@ -137,17 +139,15 @@ class SmtpListener:
 
     def _drop_rolled_back(self, events: list[Captured]) -> None:
         try:
-            kept = survivors_of(events, self._storage)
+            events[:] = [event for event in survivors_of(events, self._storage) if event.impacted]
         except Exception:
             logger.exception("kinto-notify could not compare a batch with storage; all its changes are mailed")
-            return
-        events[:] = [_with(event, changes) for event, changes in zip(events, kept, strict=True) if changes]
 
     def _after(self, success: bool, events: list[Captured]) -> None:
         if not success:
             return
         try:
-            self._send([_composed(e, e.changes, self._sender, self._recipients) for e in events])
+            self._send([_composed(e, self._sender, self._recipients) for e in events])
         except Exception as error:  # noqa: BLE001 - whatever it is, the write is done
             # One line: a traceback could show the login.
             logger.error("kinto-notify could not mail %d notice(s): %s", len(events), _reason(error))  # noqa: TRY400
@@ -174,17 +174,18 @@ class SmtpListener:
                     logger.error("kinto-notify: the mail relay refused %s", ", ".join(sorted(refused)))
 
 
-def _composed(event: Captured, changes: Sequence[Change], sender: str, recipients: Sequence[str]) -> EmailMessage:
-    action = str(event.data.get("action", ""))
-    what = _plain(f"{event.resource} {action}d" if action.endswith("e") else f"{event.resource} {action}")
+def _composed(captured: Captured, sender: str, recipients: Sequence[str]) -> EmailMessage:
+    event = tell(captured)
+    resource, action = event.data.get("resource_name"), str(event.data.get("action", ""))
+    what = _plain(f"{resource} {action}d" if action.endswith("e") else f"{resource} {action}")
     lines = [
         f"User id: {_plain(str(event.data.get('user_id', '(anonymous)')))}",
         f"When: {event.envelope['time']}",
         "",
-        *(_plain(change.uri) for change in changes[:_MAX_LISTED]),
+        *(_plain(clipped(change["uri"])) for change in event.changes[:_MAX_LISTED]),
     ]
-    if len(changes) > _MAX_LISTED:
-        lines.append(f"and {len(changes) - _MAX_LISTED} more")
+    if len(event.changes) > _MAX_LISTED:
+        lines.append(f"and {len(event.changes) - _MAX_LISTED} more")
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = ", ".join(recipients)
@@ -194,10 +195,6 @@ def _composed(event: Captured, changes: Sequence[Change], sender: str, recipient
     message["Auto-Submitted"] = "auto-generated"
     message.set_content("\n".join(lines) + "\n")
     return message
-
-
-def _with(event: Captured, changes: Sequence[Change]) -> Captured:
-    return Captured(event.envelope, event.data, changes, event.resource, event.parent)
 
 
 def _plain(text: str) -> str:

@@ -123,24 +123,24 @@ def dumps(value: Any) -> str:
     return encode(value).decode()
 
 
-def encode(value: Any) -> bytes:
-    """Encode as compact JSON in UTF-8. Fast where nothing needs `clean`."""
+def encode(value: Any, depth: int = MAX_DEPTH) -> bytes:
+    """Encode as compact JSON in UTF-8, at most `depth` levels. Fast where nothing needs `clean`."""
     try:
         # A lone surrogate stops the second step.
         text = _encode(value).encode()
     except (TypeError, ValueError, RecursionError):
-        return _encode(clean(value)).encode()
+        return _encode(clean(value, depth)).encode()
     # `ensure_ascii=False` writes NUL as an escape, so a search for the escape finds it (and, rarely, a harmless
     # backslash before "u0000", which `clean` leaves as it is).
-    if b"\\u0000" in text or (text.count(b"[") + text.count(b"{") > MAX_DEPTH and _too_deep(value)):
-        return _encode(clean(value)).encode()
+    if b"\\u0000" in text or (text.count(b"[") + text.count(b"{") > depth and _too_deep(value, depth)):
+        return _encode(clean(value, depth)).encode()
     return text
 
 
-def _too_deep(value: Any) -> bool:
-    """Tell whether containers are nested more than `MAX_DEPTH` levels: many brackets may as well stand side by side."""
+def _too_deep(value: Any, depth: int) -> bool:
+    """Tell whether containers are nested more than `depth` levels: many brackets may as well stand side by side."""
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         inside = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
         level = [item for item in inside if isinstance(item, (dict, list, tuple))]
         if not level:

@@ -43,9 +43,8 @@ def left_behind(spool: Path) -> Callable[..., list[dict[str, object]]]:
     def leave(storage: StorageView, *probes: tuple[str, str, str, int]) -> list[dict[str, object]]:
         directory = SpoolDirectory(spool, "ns")
         claim = directory.new()
-        dead = Spool(claim.path)
+        dead = Spool(claim)
         dead.prepare([Entry("e", json.dumps(BODY).encode())], json.dumps(probes))
-        dead.close()
         claim.release()
         bodies: list[bytes] = []
 

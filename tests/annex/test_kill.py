@@ -54,4 +54,4 @@ def test_what_waits_at_a_normal_end_is_published(
     kinto.process.send_signal(signal.SIGINT)
     kinto.process.wait(30)
     assert [c["id"] for _, c in stream.changes()] == [f"b{n}" for n in range(20)]
-    assert {path.suffix for path in kinto.spool.iterdir()} == {".drained"}
+    assert {path.suffix for path in kinto.spool.iterdir()} == {".drained", ".done"}

@@ -1,7 +1,6 @@
 """Redis closed, hung, full, read-only or of another kind: a write never pays, and all is delivered afterwards."""
 
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +10,8 @@ import redis
 import webtest
 
 from kinto_notify.demo.servers import RedisServer
+from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.pump import Trouble
-from kinto_notify.outbox.spool import Depth
 from support.kinto_app import RECORDS
 from support.stream import StreamReader, eventually
 
@@ -118,7 +117,7 @@ def test_trouble_is_told_though_the_outbox_cannot_be_counted(
     """Counting reads the file, which may be what is broken: raised here, it would end the relay thread for good."""
 
     def unreadable() -> Depth:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise OSError("disk I/O error")
 
     trouble = Trouble(unreadable)
     trouble.met("closed")

@@ -45,7 +45,7 @@ def test_what_living_and_ended_kintos_have_kept(
     assert kinto.request("PUT", "/buckets/d")[0] == 201
     stream.wait(4)
     end(kinto)
-    assert {path.suffix for path in kinto.spool.iterdir()} == {".drained"}
+    assert {path.suffix for path in kinto.spool.iterdir()} == {".drained", ".done"}
     assert replay(kinto).stdout.startswith("4 event(s)")
 
 

@@ -1,40 +1,38 @@
 """The disk full, the file unreadable or gone, the process killed or forked: no write fails, nothing is lost."""
 
+import contextlib
 import os
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import webtest
 
+from kinto_notify.demo.servers import free_port
 from kinto_notify.outbox.adoption import Adoption
+from kinto_notify.outbox.brief import complete
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
 from kinto_notify.outbox.split import Entry
 from kinto_notify.outbox.spool import Spool
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
+from kinto_notify.outbox.spool_reader import SpoolReader
 from kinto_notify.outbox.storage import StorageView
 from support.stream import StreamReader, eventually
 
 MakeApp = Callable[..., webtest.TestApp]
 
 
-def entry(number: int) -> Entry:
-    return Entry(f"id-{number}", b'{"data":{}}')
+def entry(number: int, body: bytes = b'{"data":{}}') -> Entry:
+    return Entry(f"id-{number}", body)
 
 
-def waiting(spool: Spool | SpoolOutbox) -> list[str]:
-    return [row.entry.id for row in spool.waiting(1000, 1 << 30)]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "a.spool"
+def waiting(source: SpoolReader | SpoolOutbox) -> list[str]:
+    return [row.entry.id for row in source.waiting(1000, 1 << 30)]
 
 
 @pytest.fixture
@@ -42,71 +40,153 @@ def outbox(spool: Path) -> SpoolOutbox:
     return SpoolOutbox(SpoolDirectory(spool, "ns"), Counters(None))
 
 
-def test_k11_an_unreadable_file_is_set_aside_and_a_new_one_used(
+@pytest.fixture
+def file(spool: Path) -> Spool:
+    return Spool(SpoolDirectory(spool, "ns").new())
+
+
+@contextlib.contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """A limit on the size of files stands for the disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def zeros(path: Path, start: int, length: int) -> None:
+    with path.open("r+b") as raw:
+        raw.seek(start)
+        raw.write(b"\0" * length)
+
+
+def test_k11_a_file_with_pages_of_zeros_is_set_aside_and_a_new_one_used(
     make_app: MakeApp, stream: StreamReader, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = make_app()
-    app.put_json("/v1/buckets/a")
-    stream.wait(1)
+    """While Redis is away: what is damaged is lost, loudly, and nothing else is."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    app = make_app(url=url)
+    for name in ("a", "b", "c"):
+        app.put_json(f"/v1/buckets/{name}", status=201)
     (path,) = spool.glob("*.spool")
-    eventually(lambda: path.stat().st_size > 4096)
-    path.write_bytes(b"\0" * path.stat().st_size)
-    # The log holds copies of the pages, which would heal the file.
-    Path(f"{path}-wal").write_bytes(b"")
-    app.put_json("/v1/buckets/b", status=201)
-    eventually(lambda: list(spool.glob("*.corrupt-*")))
-    app.put_json("/v1/buckets/c", status=201)
-    eventually(lambda: {"a", "b", "c"} == {c["id"] for _, c in stream.changes()})
-    assert "is unreadable" in caplog.text
+    lines = path.read_bytes()
+    second = lines.index(b"\nE 2 ") + 1
+    zeros(path, second, lines.index(b"\nE 3 ") + 1 - second)
+    app.put_json("/v1/buckets/d", status=201)
+    (listener,) = app.app.registry.kinto_notify
+    listener.close()
+    adopted: list[bytes] = []
 
+    def keep(orphan: SpoolReader) -> int:
+        rows = orphan.waiting(10, 1 << 20)
+        adopted.extend(complete(row.entry).body for row in rows)
+        orphan.published(rows)
+        return len(rows)
 
-def test_k11_an_orphan_with_pages_of_zeros_is_set_aside(spool: Path, caplog: pytest.LogCaptureFixture) -> None:
-    directory = SpoolDirectory(spool, "ns")
-    claim = directory.new()
-    file = Spool(claim.path)
-    for n in range(50):
-        file.commit(file.prepare([Entry(f"id-{n}", b"x" * 1000)]))
-    file.close()
-    claim.release()
-    size = claim.path.stat().st_size
-    with claim.path.open("r+b") as raw:
-        raw.seek(4096)
-        raw.write(b"\0" * (size - 4096))
-    Adoption(directory, StorageView(None)).turn(lambda orphan: len(orphan.waiting(100, 1 << 20)))
+    Adoption(SpoolDirectory(spool, "kinto-notify"), StorageView(None)).turn(keep)
+    assert [
+        body.count(b'"uri":"/buckets/%b"' % name) > 0 for body, name in zip(adopted, [b"a", b"c", b"d"], strict=True)
+    ] == [True] * 3
+    assert "is damaged" in caplog.text
     assert list(spool.glob("*.corrupt-*"))
-    assert not list(spool.glob("*.spool"))
-    assert "is unreadable" in caplog.text
 
 
-def test_k11_an_unreadable_orphan_is_set_aside(
+def test_k11_in_a_living_process(outbox: SpoolOutbox, spool: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for n in range(3):
+        outbox.commit(outbox.prepare([entry(n)], ""))
+    (path,) = spool.glob("*.spool")
+    zeros(path, path.read_bytes().index(b"id-1"), 4)
+    assert waiting(outbox) == ["id-0", "id-2"]
+    assert "is damaged" in caplog.text
+    outbox.commit(outbox.prepare([entry(3)], ""))
+    assert len(list(spool.glob("*.spool"))) == 2
+    told: list[str] = []
+    while batch := outbox.waiting(10, 1 << 20):
+        told += [row.entry.id for row in batch]
+        outbox.published(batch)
+    assert told == ["id-0", "id-2", "id-3"]
+    assert len(list(spool.glob("*.corrupt-*"))) == 1
+    assert len(list(spool.glob("*.spool"))) == 1
+
+
+@pytest.mark.parametrize("cut", range(1, 75, 7))
+def test_a_row_that_a_kill_cut_off_is_waited_for_then_forgotten(file: Spool, cut: int, spool: Path) -> None:
+    """Its write had not ended, so its transaction had not committed."""
+    file.prepare([entry(0)], final=True)
+    whole = file.end
+    file.prepare([entry(1)], final=True)
+    os.ftruncate(file.claim.descriptor, min(whole + cut, file.end - 1))
+    reader = SpoolReader(file.claim.path)
+    assert waiting(reader) == ["id-0"]
+    assert not reader.damage
+    reader.published(reader.waiting(10, 10))
+    assert reader.settled()
+
+
+def test_a_row_cut_off_before_others_is_skipped_alone(file: Spool) -> None:
+    """As when a disk was full, and not even the rest of the row could be taken back."""
+    file.prepare([entry(0)], final=True)
+    os.write(file.claim.descriptor, b"P 2 1795452311400 id-x 0 11 00000000\n{'half")
+    file.prepare([entry(3)], final=True)
+    os.write(file.claim.descriptor, b"C 1 99999999")
+    file.prepare([entry(4)], final=True)
+    reader = SpoolReader(file.claim.path)
+    assert waiting(reader) == ["id-0", "id-3", "id-4"]
+    assert "bytes are unreadable" in reader.damage
+
+
+def test_k11_a_file_that_is_none_of_ours_is_set_aside(
     make_app: MakeApp, stream: StreamReader, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool.mkdir(mode=0o700)
-    (spool / "kinto-notify@host-1-abcd.spool").write_bytes(b"this is no database, whatever its name says" * 100)
+    (spool / "kinto-notify@host-1-abcd.spool").write_bytes(b"this is no spool, whatever its name says" * 100)
     make_app().put_json("/v1/buckets/b", status=201)
     stream.wait(1)
     eventually(lambda: list(spool.glob("*.corrupt-*")))
     assert "orphaned spool" in caplog.text
 
 
-def test_a_deleted_file_is_noticed_and_what_it_held_is_kept(outbox: SpoolOutbox, spool: Path) -> None:
+def test_a_deleted_file_is_noticed_and_what_it_held_is_kept(
+    outbox: SpoolOutbox, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     outbox.commit(outbox.prepare([entry(0)], ""))
-    for path in spool.glob("*.spool*"):
+    assert waiting(outbox) == ["id-0"]
+    still_open = outbox.prepare([entry(1)], "")
+    for path in spool.iterdir():
+        path.unlink()
+    outbox.retry()
+    assert "is gone" in caplog.text
+    outbox.commit(outbox.prepare([entry(2)], ""))
+    outbox.commit(still_open)
+    told: list[str] = []
+    while batch := outbox.waiting(10, 1 << 20):
+        told += [row.entry.id for row in batch]
+        outbox.published(batch)
+    assert told == ["id-0", "id-1", "id-2"]
+    assert len(list(spool.glob("*.spool"))) == 1
+
+
+def test_a_file_deleted_before_it_was_read_costs_nothing_else(outbox: SpoolOutbox, spool: Path) -> None:
+    outbox.commit(outbox.prepare([entry(0)], ""))
+    for path in spool.iterdir():
         path.unlink()
     outbox.retry()
     outbox.commit(outbox.prepare([entry(1)], ""))
-    assert waiting(outbox) == ["id-0", "id-1"]
-    assert len(list(spool.glob("*.spool"))) == 1
-    outbox.close()
+    assert waiting(outbox) == ["id-0"]
+    outbox.published(outbox.waiting(10, 1 << 20))
+    assert waiting(outbox) == ["id-1"]
+    assert sorted(path.suffix for path in spool.iterdir()) == [".done", ".spool"]
 
 
 def test_what_was_read_from_a_file_marks_nothing_in_the_next_one(outbox: SpoolOutbox) -> None:
-    """A request may replace the file while the relay is between stream and mark: rows are numbered from 1 again."""
+    """A file may follow while the relay is between stream and mark: rows are numbered from 1 again."""
     outbox.commit(outbox.prepare([entry(0)], ""))
     on_their_way = outbox.waiting(10, 1 << 20)
-    here = outbox._here()
-    assert here.spool is not None
-    outbox._replace(here, here.spool, "was moved")
+    outbox._here().turn_over()
     outbox.commit(outbox.prepare([entry(1)], ""))
     outbox.published(on_their_way)
     assert waiting(outbox) == ["id-1"]
@@ -128,39 +208,44 @@ def test_k10_a_disk_that_takes_nothing_fails_no_write_and_loses_nothing(
 
 
 def test_k10_a_full_disk(outbox: SpoolOutbox, spool: Path) -> None:
-    """Full in the middle of a run: a limit on the size of files stands for the disk."""
     outbox.commit(outbox.prepare([entry(0)], ""))
-    (path,) = spool.glob("*.spool-wal")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
-    try:
+    (path,) = spool.glob("*.spool")
+    # Some of the row still fits.
+    with full_disk(path.stat().st_size + 1000):
         committed = outbox.prepare([Entry("id-1", b"x" * 50_000)], "")
         outbox.commit(committed)
         outbox.abort(outbox.prepare([Entry("id-2", b"x" * 50_000)], ""))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
+        small = outbox.prepare([entry(3)], "")
     assert committed.spool is None
+    outbox.commit(small)
     outbox.retry()
-    assert waiting(outbox) == ["id-0", "id-1"]
+    assert waiting(outbox) == ["id-0", "id-3", "id-1"]
     outbox.close()
 
 
-def test_k10_a_commit_that_could_not_be_written_is_written_later(outbox: SpoolOutbox, spool: Path) -> None:
+def test_k10_a_verdict_that_could_not_be_written_is_written_later(outbox: SpoolOutbox, spool: Path) -> None:
     receipts = [outbox.prepare([entry(n)], "") for n in range(2)]
     (path,) = spool.glob("*.spool")
-    # Another process's lock on the file keeps every write out, longer than we wait.
-    blocker = sqlite3.connect(path, isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    outbox.commit(receipts[0])
-    outbox.abort(receipts[1])
-    blocker.execute("ROLLBACK")
-    blocker.close()
-    assert waiting(outbox) == []
+    with full_disk(path.stat().st_size):
+        outbox.commit(receipts[0])
+        outbox.abort(receipts[1])
+        assert waiting(outbox) == []
     outbox.retry()
     assert waiting(outbox) == ["id-0"]
     outbox.close()
+
+
+def test_a_verdict_after_the_end_goes_to_no_other_file(outbox: SpoolOutbox, spool: Path) -> None:
+    """The number of a closed descriptor is soon another file's."""
+    outbox.prepare([entry(0)], "")
+    late = outbox.prepare([entry(1)], "")
+    assert late.spool is not None
+    late.spool.close()
+    late.spool.claim.release()
+    with (spool / "other").open("wb", buffering=0) as other:
+        assert other.fileno() == late.spool.claim.descriptor
+        outbox.commit(late)
+    assert (spool / "other").read_bytes() == b""
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12: pytest has threads

@@ -1,10 +1,10 @@
 """The spool directory: which files there are, and whose process lives.
 
-In: a directory and a namespace. Out: paths that this process may use, each with a lock that the kernel drops when
+In: a directory and a namespace. Out: files that this process may use, each with a lock on it that the kernel drops when
 the process ends however it ends, so that a file whose lock is free is an orphan. Raises `OSError`.
 
-A file is named `<namespace>@<host>-<pid>-<nonce>.spool`; beside it `.lock`; drained orphans end in `.drained`,
-unreadable files in `.corrupt`.
+A file is named `<namespace>@<when it was begun>-<host>-<pid>-<nonce>.spool`, so that names sort by age; beside it
+`.done`, how far it was published when; drained files end in `.drained`, unreadable ones in `.corrupt-<time>`.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-SPOOL, LOCK, DRAINED, CORRUPT = ".spool", ".lock", ".drained", ".corrupt"
-_COMPANIONS = ("", "-wal", "-shm")
+SPOOL, DONE, DRAINED, CORRUPT = ".spool", ".done", ".drained", ".corrupt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,84 +34,118 @@ class Claim:
 
 
 class SpoolDirectory:
-    """The files of one namespace in one directory."""
+    """The files of one namespace in one directory. `durable`: a new file's name is on the disk when `new` returns."""
 
-    def __init__(self, path: Path, namespace: str) -> None:
+    def __init__(self, path: Path, namespace: str, *, durable: bool = False) -> None:
         self.path = path
         self.namespace = namespace
+        self._durable = durable
+        #: When the last file was begun, in ms: names sort by age though the clock is set back.
+        self._begun = 0
 
     def new(self) -> Claim:
-        """Make a name for a new spool file and lock it; the directory is made if need be, for its user only."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make a new spool file and lock it; the directory is made if need be, for its user only."""
+        if not self.path.is_dir():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sync(self.path.parent)
         host = "".join(c if c.isalnum() or c in ".-" else "_" for c in socket.gethostname())[:64] or "host"
-        name = f"{self.namespace}@{host}-{os.getpid()}-{secrets.token_hex(4)}{SPOOL}"
-        claim = self._lock(self.path / name)
-        if claim is None:  # pragma: no cover - a nonce that is taken
-            return self.new()
-        return claim
-
-    def orphans(self) -> Iterator[Claim]:
-        """Claim, one by one, the files whose process is gone. The caller releases each."""
-        for path in self.live():
-            try:
-                claim = self._lock(path)
-            except PermissionError:
-                # Another user's: that user's relay will find it.
-                continue
+        while True:
+            self._begun = max(time.time_ns() // 1_000_000, self._begun + 1)
+            begun = datetime.fromtimestamp(self._begun / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+            name = f"{self.namespace}@{begun}.{self._begun % 1000:03d}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
+            claim = _locked(self.path / f"{name}{SPOOL}", os.O_CREAT | os.O_EXCL)
+            # None if a relay took it for an orphan before we had the lock: it will remove it, as it is empty.
             if claim is None:
                 continue
-            if path.exists():
+            try:
+                self._sync(self.path)
+            except OSError:
+                self.remove(claim)
+                raise
+            return claim
+
+    def orphans(self) -> Iterator[Claim]:
+        """Claim, one by one, the files whose process is gone, the oldest first. The caller releases each."""
+        for path in self.live():
+            try:
+                claim = _locked(path)
+            except (PermissionError, FileNotFoundError):
+                # Another user's, whose relay will find it; or finished by another relay since our listing.
+                continue
+            if claim is not None:
                 yield claim
-            else:
-                # Another relay finished it between our listing and our lock.
-                self.forget(claim)
 
     def live(self) -> list[Path]:
-        """Return the files that another process holds, or that are orphans still."""
+        """Return the files that a process holds, or that are orphans still, the oldest first."""
         return sorted(self.path.glob(f"{self.namespace}@*{SPOOL}"))
 
-    def retire(self, claim: Claim) -> None:
-        """Set a drained file aside, for replay until its retention is over. It must be closed."""
-        claim.path.rename(claim.path.with_suffix(DRAINED))
-        self.forget(claim)
+    def drained(self) -> list[Path]:
+        """Return the files that are published as a whole and kept, the oldest first."""
+        return sorted(self.path.glob(f"{self.namespace}@*{DRAINED}"))
 
-    def remove(self, claim: Claim) -> None:
-        """Delete a closed file that holds nothing."""
-        for companion in _COMPANIONS:
-            Path(f"{claim.path}{companion}").unlink(missing_ok=True)
-        self.forget(claim)
+    def retire(self, claim: Claim) -> None:
+        """Set a drained file aside, for replay until its retention is over, which begins now."""
+        with _released(claim):
+            os.utime(claim.descriptor)
+            try:
+                claim.path.rename(claim.path.with_suffix(DRAINED))
+            except FileNotFoundError:
+                claim.path.with_suffix(DONE).unlink(missing_ok=True)
 
     def quarantine(self, claim: Claim) -> Path:
-        """Set an unreadable file aside with what belongs to it; return its new name."""
+        """Set an unreadable file aside; return its new name."""
         target = claim.path.with_suffix(f"{CORRUPT}-{time.time_ns() // 1_000_000}")
-        for companion in _COMPANIONS:
+        with _released(claim):
             with contextlib.suppress(FileNotFoundError):
-                Path(f"{claim.path}{companion}").rename(f"{target}{companion}")
-        self.forget(claim)
+                claim.path.rename(target)
+            claim.path.with_suffix(DONE).unlink(missing_ok=True)
         return target
 
-    def forget(self, claim: Claim) -> None:
-        """Drop the lock file of a file that is no longer there, then the lock."""
-        claim.path.with_suffix(LOCK).unlink(missing_ok=True)
-        claim.release()
+    def remove(self, claim: Claim) -> None:
+        """Delete a file that holds nothing."""
+        with _released(claim):
+            for path in (claim.path, claim.path.with_suffix(DONE)):
+                path.unlink(missing_ok=True)
 
     def purge(self, retention: int) -> None:
         """Delete drained files whose retention is over."""
-        for path in self.path.glob(f"{self.namespace}@*{DRAINED}"):
+        for path in self.drained():
             # Gone already, or another user's, whose relay will do it.
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 if path.stat().st_mtime < time.time() - retention:
+                    path.with_suffix(DONE).unlink(missing_ok=True)
                     path.unlink()
 
-    def _lock(self, path: Path) -> Claim | None:
-        descriptor = os.open(path.with_suffix(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # A file of its own: closing any descriptor of a database file drops SQLite's own locks on it.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return Claim(path, descriptor)
+    def _sync(self, path: Path) -> None:
+        """Without it, a power cut may forget a file all of whose content is on the disk."""
+        if self._durable:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _released(claim: Claim) -> Iterator[None]:
+    """Give the file up at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        claim.release()
+
+
+def _locked(path: Path, more: int = 0) -> Claim | None:
+    """Open and lock a file; None if another process has the lock, or the name is another file's by now."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | more, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return Claim(path, descriptor)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None

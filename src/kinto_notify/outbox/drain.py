@@ -8,20 +8,22 @@ settings ask for a table that is not there.
 
 import contextlib
 import logging
-import sqlite3
 import time
 from pathlib import Path
 
 from kinto_notify.errors import OutboxUnavailable
-from kinto_notify.outbox.adoption import Adoption, Orphan
+from kinto_notify.outbox.adoption import Adoption
 from kinto_notify.outbox.choice import existing_table
+from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.directory import SpoolDirectory
 from kinto_notify.outbox.postgresql import Table
+from kinto_notify.outbox.progress import Progress
 from kinto_notify.outbox.pump import pump
 from kinto_notify.outbox.settings import OutboxSettings
-from kinto_notify.outbox.spool import Depth, Spool
+from kinto_notify.outbox.spool_reader import SpoolReader
 from kinto_notify.outbox.storage import StorageView
 from kinto_notify.outbox.stream import Stream
+from kinto_notify.outbox.survey import survey
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,10 @@ class Drain:
         self._settings = settings
         self._table: Table | None = None
         self._next_upkeep = 0.0
-        #: Up to which row each living file is settled, so that its published rows are not read over and over.
+        #: How long each living file was when all in it was published: while it does not grow there is nothing to do.
         self._settled: dict[Path, int] = {}
+        #: What each was told of.
+        self._told: dict[Path, str] = {}
 
     def turn(self) -> int:
         """Publish all that waits now; return how many entries that were."""
@@ -50,6 +54,7 @@ class Drain:
         if self._all:
             living = self._directory.live()
             self._settled = {path: self._settled[path] for path in living if path in self._settled}
+            self._told = {path: self._told[path] for path in living if path in self._told}
             published += sum(self._live(path) for path in living)
         self._directory.purge(self._retention)
         return published + self._from_table()
@@ -76,14 +81,9 @@ class Drain:
         return Depth(sum(depth.rows for depth in depths), max((depth.age for depth in depths), default=0.0))
 
     def _depth(self, path: Path) -> Depth:
-        try:
-            spool = Spool(path, create=False, settled=self._settled.get(path, 0))
-        except sqlite3.Error:
-            return Depth()
-        try:
-            return spool.depth()
-        finally:
-            spool.close()
+        with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+            return survey(file.fileno(), Progress(path, marks=False).offset).depth
+        return Depth()
 
     def close(self) -> None:
         """Drop the connections."""
@@ -92,20 +92,27 @@ class Drain:
             self._table.close()
 
     def _live(self, path: Path) -> int:
-        """Publish what waits in the file of a living process, which writes to it meanwhile."""
+        """Publish what waits in the file of a living process, which appends to it meanwhile."""
+        published = 0
         try:
-            spool = Spool(path, create=False, settled=self._settled.get(path, 0))
-        except sqlite3.Error:
-            # Its process has just ended, or is just setting it up: its turn comes again.
-            return 0
-        try:
-            published = 0
-            while batch := pump(Orphan(spool), self._stream):
-                published += batch
-            self._settled[path] = spool.settled_to
-            return published
-        except sqlite3.Error as error:
-            logger.error("kinto-notify: spool %s: %s", path.name, error)  # noqa: TRY400 - the line says it all
-            return 0
-        finally:
-            spool.close()
+            size = path.stat().st_size
+            if size == self._settled.get(path, 0):
+                return 0
+            # Opened each time, so that its lock is free for whoever adopts the file, and for another relay.
+            with contextlib.closing(SpoolReader(path)) as reader:
+                while batch := pump(reader, self._stream):
+                    published += batch
+                if reader.done(size):
+                    self._settled[path] = size
+                self._tell(path, reader.damage)
+        except (BlockingIOError, FileNotFoundError):
+            # Another relay is at work on it, or its process has just ended.
+            pass
+        except OSError as error:
+            self._tell(path, str(error))
+        return published
+
+    def _tell(self, path: Path, what: str) -> None:
+        if what and self._told.get(path) != what:
+            self._told[path] = what
+            logger.error("kinto-notify: spool %s: %s", path.name, what)

@@ -5,45 +5,54 @@ as the row left it, then it committed; older or absent, then it did not; newer, 
 and the event is published with `data.maybe = true`, since losing it would be worse.
 """
 
+import contextlib
 import json
 import logging
+import os
 
-from kinto_notify import wire
-from kinto_notify.outbox.spool import Spool, Ticket
+from kinto_notify.outbox import frame
+from kinto_notify.outbox.directory import Claim
+from kinto_notify.outbox.frame import Frame
+from kinto_notify.outbox.spool_reader import SpoolReader
 from kinto_notify.outbox.storage import StorageView
 
 logger = logging.getLogger(__name__)
 
+_VERDICTS = {True: frame.COMMITTED, False: frame.ABORTED, None: frame.MAYBE}
 
-def settle(spool: Spool, storage: StorageView) -> None:
-    """Decide on every row left prepared. Not for a thread that serves a request: its transaction is ended."""
+
+def settle(claim: Claim, reader: SpoolReader, storage: StorageView) -> None:
+    """Decide on every row left prepared, before anything is read.
+
+    Not for a thread that serves a request: its transaction is ended.
+    """
+    seen = reader.survey()
+    if seen.torn:
+        told = (claim.path.name, seen.torn)
+        logger.warning("kinto-notify: spool %s ends in %d bytes of a write that was not finished", *told)
     try:
-        _settle(spool, storage)
+        verdicts = {seq: _VERDICTS[known] for seq, known in _decide(seen.in_doubt, storage).items()}
     finally:
         storage.release()
+    reader.decide(verdicts)
+    if verdicts and not seen.torn:
+        # For replay, and for whoever adopts the file should we die; on a full disk storage is asked again then.
+        with contextlib.suppress(OSError):
+            os.write(claim.descriptor, b"".join(frame.verdict(kind, seq, seq) for seq, kind in verdicts.items()))
 
 
-def _settle(spool: Spool, storage: StorageView) -> None:
-    verdicts: dict[str, bool | None] = {}
-    for seq, event_id, probe in spool.in_doubt():
-        if probe not in verdicts:
-            verdicts[probe] = _committed(probe, storage)
-        verdict = verdicts[probe]
-        ticket = Ticket(seq, seq)
-        if verdict is False:
-            spool.abort(ticket)
-            continue
-        if verdict is None:
-            spool.replace_body(seq, marked(spool.body(seq)))
-        spool.commit(ticket)
-        logger.warning("kinto-notify: event %s was in doubt, published%s", event_id, "" if verdict else " as maybe")
-
-
-def marked(body: bytes) -> bytes:
-    """Return the entry with `data.maybe = true`."""
-    event = json.loads(body)
-    event["data"]["maybe"] = True
-    return wire.encode(event)
+def _decide(rows: dict[int, Frame], storage: StorageView) -> dict[int, bool | None]:
+    verdicts: dict[int, bool | None] = {}
+    answers: dict[str, bool | None] = {}
+    for seq, row in rows.items():
+        if row.probe not in answers:
+            answers[row.probe] = _committed(row.probe, storage)
+        verdicts[seq] = known = answers[row.probe]
+        if known is not False:
+            logger.warning(
+                "kinto-notify: event %s was in doubt, published%s", row.entry.id, "" if known else " as maybe"
+            )
+    return verdicts
 
 
 def verdict(asked: int, held: int | None) -> bool | None:

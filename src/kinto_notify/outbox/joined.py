@@ -8,14 +8,17 @@ fails a write: what goes wrong here is logged and counted. In strict mode it rai
 import json
 import logging
 from collections.abc import Hashable, Sequence
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
+from kinto_notify import wire
 from kinto_notify.errors import OutboxUnavailable
-from kinto_notify.outbox.capture import Captured, Change
-from kinto_notify.outbox.split import Entry, entries
+from kinto_notify.outbox.brief import brief, probes
+from kinto_notify.outbox.capture import Captured, id_of, modified
+from kinto_notify.outbox.resource import container_uri, storage_parent
+from kinto_notify.outbox.split import DEPTH, Entry, entries
 from kinto_notify.outbox.storage import StorageView
 from kinto_notify.outbox.survivors import Version, surviving
 
@@ -31,8 +34,8 @@ _R = TypeVar("_R")
 class TwoPhaseOutbox(Protocol[_R]):
     """Where entries wait; none of the three may raise, but for `prepare` where it is strict."""
 
-    def prepare(self, entries: Sequence[Entry], probe: str) -> _R:
-        """Keep entries whose transaction is about to commit."""
+    def prepare(self, entries: Sequence[Entry], probe: str, *, final: bool = False) -> _R:
+        """Keep entries whose transaction is about to commit; `final`: nobody else has a say in that."""
 
     def commit(self, receipt: _R) -> None:
         """Let them go out."""
@@ -41,39 +44,60 @@ class TwoPhaseOutbox(Protocol[_R]):
         """Forget them."""
 
 
+@dataclass(slots=True)
+class _Event:
+    captured: Captured
+    #: None until it is known which changes are left.
+    entries: list[Entry] | None
+
+
 class Joined:
-    """The data manager of one transaction."""
+    """The data manager of one transaction.
+
+    `asks`: a part of it was rolled back, so that storage is asked what is left before anything is encoded. `in_brief`:
+    the outbox takes entries that are completed later.
+    """
 
     def __init__(
-        self, outbox: TwoPhaseOutbox[Any], storage: StorageView, manager: Any, *, strict: bool = False
-    ) -> None:
+        self, outbox: TwoPhaseOutbox[Any], storage: StorageView, manager: Any,
+        *, strict: bool = False, asks: bool = False, in_brief: bool = False,
+    ) -> None:  # fmt: skip
         self.transaction_manager = manager
         self._strict = strict
+        self._asks = asks
+        self._written = written if in_brief else entries
         self._outbox = outbox
         self._storage = storage
-        self._captured: list[Captured] = []
-        self._kept: list[Sequence[Change]] | None = None
+        self._events: list[_Event] = []
         self._receipts: list[Any] = []
-        #: So many of the captured events are written down.
-        self._written = 0
+        #: So many of the events are in the outbox.
+        self._done = 0
         self._voted = False
         self._over = False
 
     def add(self, captured: Captured) -> None:
-        """Take one more event of this transaction."""
-        self._captured.append(captured)
+        """Take one more event of this transaction, as it is now: nothing that happens to its objects later shows."""
+        if self._asks:
+            impacted = json.loads(wire.encode(captured.impacted, DEPTH))
+            self._events.append(_Event(replace(captured, impacted=impacted), None))
+        else:
+            self._events.append(_Event(captured, self._written(captured)))
 
     def drop_rolled_back(self) -> None:
         """Keep only what storage confirms. Called before the commit, when all events of the request are known."""
+        compared = list(self._events)
         try:
-            self._kept = survivors_of(self._captured, self._storage)
+            kept = survivors_of([event.captured for event in compared], self._storage)
         except Exception:
             # Keeping all may tell of a change that was rolled back; dropping all would lose real ones.
             logger.exception("kinto-notify could not compare a batch with storage; all its changes are notified")
+            return
+        for event, left in zip(compared, kept, strict=True):
+            event.captured = left
 
     def write_early(self) -> None:
         """Write the entries down while Kinto's session is open: one that wrote nothing ends before the vote."""
-        self._write()
+        self._write(final=False)
 
     # --- the protocol of `transaction` -------------------------------------------------------------------------
 
@@ -88,13 +112,15 @@ class Joined:
         """Nothing to write yet: the vote does."""
 
     def tpc_vote(self, transaction: Any) -> None:
-        """Write the entries down as prepared."""
+        """Write the entries down as prepared; as committed where nobody but us has a vote."""
         self._voted = True
-        self._write()
+        # With Kinto's memory backend, say: what was written there stays whatever becomes of us.
+        self._write(final=getattr(transaction, "_resources", None) == [self])
 
     def tpc_finish(self, transaction: Any) -> None:
         """Let the entries go out."""
         self._over = True
+        self._events.clear()
         receipts, self._receipts = self._receipts, []
         for receipt in receipts:
             self._outbox.commit(receipt)
@@ -114,78 +140,79 @@ class Joined:
 
     def savepoint(self) -> "Savepoint":
         """Remember how far we are; without this no code in the request could use savepoints."""
-        return Savepoint(self._captured)
+        return Savepoint(self._events)
 
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._captured.clear()
-        self._written = 0
+        self._events.clear()
+        self._done = 0
         receipts, self._receipts = self._receipts, []
         for receipt in receipts:
             self._outbox.abort(receipt)
 
-    def _write(self) -> None:
+    def _write(self, *, final: bool) -> None:
         """Write down what was captured since the last time."""
-        captured = self._captured[self._written :]
-        kept: Sequence[Sequence[Change] | None] = (self._kept or [])[self._written :]
-        self._written = len(self._captured)
+        new = self._events[self._done :]
+        self._done = len(self._events)
         try:
-            # What came after the comparison with storage was not compared, and stays.
-            made = [e for event, left in zip_longest(captured, kept) for e in entries(event, left)]
+            made = [e for event in new
+                    for e in (self._written(event.captured) if event.entries is None else event.entries)]  # fmt: skip
             if made:
-                probe = _probe(captured) if self._storage.outlives_process() else ""
-                self._receipts.append(self._outbox.prepare(made, probe))
+                self._receipts.append(self._outbox.prepare(made, self._probe(new), final=final))
         except OutboxUnavailable:
             # Raised in strict mode only, and logged where it was met.
             raise HTTPServiceUnavailable from None
         except Exception:
-            logger.critical("kinto-notify lost %d event(s) in the vote", len(captured), exc_info=True)
+            logger.critical("kinto-notify lost %d event(s) in the vote", len(new), exc_info=True)
             if self._strict:
                 raise HTTPServiceUnavailable from None
+
+    def _probe(self, events: Sequence[_Event]) -> str:
+        """Write down what to ask storage to learn whether this transaction committed; an entry in brief says it."""
+        if not self._storage.outlives_process():
+            return ""
+        return json.dumps([probe for event in events for probe in probes(event.captured, _PROBES)][-_PROBES:])
 
 
 class Savepoint:
     """Goes back to what was captured when it was made."""
 
-    def __init__(self, captured: list[Captured]) -> None:
-        self._captured = captured
-        self._length = len(captured)
+    def __init__(self, events: list[_Event]) -> None:
+        self._events = events
+        self._length = len(events)
 
     def rollback(self) -> None:
         """Forget what was captured since."""
-        del self._captured[self._length :]
+        del self._events[self._length :]
 
 
-def survivors_of(events: Sequence[Captured], storage: StorageView) -> list[Sequence[Change]]:
-    """Return, event by event, the changes that storage confirms in the current transaction."""
+def written(captured: Captured) -> list[Entry]:
+    """Return the entries of an event as they are written down: in brief, where that will do."""
+    short = brief(captured)
+    return entries(captured) if short is None else [short]
+
+
+def survivors_of(events: Sequence[Captured], storage: StorageView) -> list[Captured]:
+    """Return the events with the changes that storage confirms in the current transaction."""
+    places = [(str(e.payload.get("resource_name")), storage_parent(container_uri(e.payload))) for e in events]
     versions = [
-        Version((event.resource, event.parent, change.id), change.after, change.before)
-        for event in events
-        for change in event.changes
+        Version((*place, id_of(item)), modified(item, "new"), modified(item, "old"))
+        for event, place in zip(events, places, strict=True)
+        for item in event.impacted
     ]
     groups: dict[tuple[str, str], list[str]] = {}
-    for event in events:
-        groups.setdefault((event.resource, event.parent), []).extend(change.id for change in event.changes)
+    for event, place in zip(events, places, strict=True):
+        groups.setdefault(place, []).extend(id_of(item) for item in event.impacted)
     now: dict[Hashable, int | None] = {}
-    for (resource, parent), ids in groups.items():
-        for object_id, modified in storage.last_modified(resource, parent, ids).items():
-            now[resource, parent, object_id] = modified
+    for place, ids in groups.items():
+        for object_id, held in storage.last_modified(*place, ids).items():
+            now[(*place, object_id)] = held
     alive = surviving(versions, now)
-    kept: list[Sequence[Change]] = []
+    kept: list[Captured] = []
     position = 0
     for event in events:
-        kept.append([change for at, change in enumerate(event.changes, position) if at in alive])
-        position += len(event.changes)
+        left = [item for at, item in enumerate(event.impacted, position) if at in alive]
+        kept.append(replace(event, impacted=left))
+        position += len(event.impacted)
     return kept
-
-
-def _probe(events: Sequence[Captured]) -> str:
-    """Write down what to ask storage to learn whether this transaction committed."""
-    asked = [
-        [event.resource, event.parent, change.id, change.after]
-        for event in events
-        for change in event.changes[:_PROBES]
-        if change.after is not None
-    ]
-    return json.dumps(asked[-_PROBES:])

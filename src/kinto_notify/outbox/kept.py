@@ -5,16 +5,19 @@ in batches for the stream. Raises `OutboxUnavailable` where the database does no
 read is skipped with a line in the log.
 """
 
+import contextlib
 import heapq
 import logging
-import sqlite3
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from kinto_notify.outbox.choice import existing_table
+from kinto_notify.outbox.contents import Kept
 from kinto_notify.outbox.directory import DRAINED, SpoolDirectory
+from kinto_notify.outbox.progress import Marks
 from kinto_notify.outbox.settings import OutboxSettings
-from kinto_notify.outbox.spool import Kept, Spool
+from kinto_notify.outbox.spool_reader import SpoolReader
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +31,13 @@ def kept_since(settings: OutboxSettings, since: int) -> Iterator[Kept]:
     table = existing_table(settings)
     try:
         # Living files first: one that is set aside meanwhile is found under its other name.
-        paths = [*directory.live(), *sorted(directory.path.glob(f"{directory.namespace}@*{DRAINED}"))]
-        sources = [_of_spool(path, since) for path in paths]
+        paths = {path.stem: path for path in [*directory.live(), *directory.drained()]}
+        sources = [
+            (begin, of_spool(path, since)) for path in paths.values() if (begin := Marks(path).first) is not None
+        ]
         if table is not None:
-            sources.append(table.kept(since))
-        yield from heapq.merge(*sources, key=lambda kept: kept.at)
+            sources.append((0, table.kept(since)))
+        yield from _merged(sources)
     finally:
         if table is not None:
             table.close()
@@ -52,19 +57,44 @@ def batches(kept: Iterator[Kept]) -> Iterator[list[Kept]]:
         yield batch
 
 
-def _of_spool(path: Path, since: int) -> Iterator[Kept]:
-    after = 0
+def of_spool(path: Path, since: int) -> Iterator[Kept]:
+    """Yield what was published of one file since a time (ms)."""
+    if not path.exists():
+        # Its process has just ended.
+        path = path.with_suffix(DRAINED)
     try:
-        spool = Spool(path, create=False)
-    except (sqlite3.Error, OSError) as error:
+        marks = Marks(path)
+        with contextlib.closing(SpoolReader(path, marks=False)) as reader:
+            while rows := reader.waiting(_BATCH_ROWS, _BATCH_BYTES):
+                for row in rows:
+                    at = marks.published_at(row.start)
+                    if at is not None and at >= since:
+                        yield Kept(at, row.entry)
+                if rows[-1].start >= marks.end:
+                    break
+                reader.published(rows)
+            if reader.damage:
+                logger.error("kinto-notify: spool %s is damaged: %s", path.name, reader.damage)
+    except OSError as error:
         if path.exists():
             logger.error("kinto-notify: spool %s: %s", path.name, error)  # noqa: TRY400 - the line says it all
-        return
-    try:
-        while rows := spool.kept(since, after, _BATCH_ROWS):
-            yield from (kept for _, kept in rows)
-            after = rows[-1][0]
-    except sqlite3.Error as error:
-        logger.error("kinto-notify: spool %s: %s", path.name, error)  # noqa: TRY400 - as above
-    finally:
-        spool.close()
+
+
+def _merged(sources: list[tuple[int, Iterator[Kept]]]) -> Iterator[Kept]:
+    """Merge by time; a source is not opened before its first time (ms), since many open files are too many."""
+    later = sorted(sources, key=lambda source: source[0], reverse=True)
+    # The number settles a draw: entries and generators have no order.
+    numbers = count()
+    heap: list[tuple[int, int, Kept, Iterator[Kept]]] = []
+    while heap or later:
+        while later and (not heap or later[-1][0] <= heap[0][0]):
+            source = later.pop()[1]
+            if (one := next(source, None)) is not None:
+                heapq.heappush(heap, (one.at, next(numbers), one, source))
+        if heap:
+            _, _, one, source = heap[0]
+            yield one
+            if (following := next(source, None)) is None:
+                heapq.heappop(heap)
+            else:
+                heapq.heapreplace(heap, (following.at, next(numbers), following, source))

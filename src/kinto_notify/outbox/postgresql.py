@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kinto_notify.errors import ConfigError, OutboxUnavailable
+from kinto_notify.outbox.contents import Depth, Kept
 from kinto_notify.outbox.split import Entry
-from kinto_notify.outbox.spool import Depth, Kept
 
 #: Rows and bytes of one batch: what a worker holds in memory, and what is published again after a crash.
 BATCH_ROWS = 200

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from kinto_notify.outbox.spool import Depth, Waiting
+from kinto_notify.outbox.contents import Depth
+from kinto_notify.outbox.spool_reader import Waiting
 from kinto_notify.outbox.stream import Stream
 
 logger = logging.getLogger(__name__)
 
-#: Rows and bytes of one pipeline.
-BATCH_ROWS = 200
+#: Rows and bytes of one pipeline. Encoding a batch is Python: a request thread may wait as long as that takes.
+BATCH_ROWS = 100
 BATCH_BYTES = 4 * 1024 * 1024
 _BACKOFF_FIRST = 0.2
 _BACKOFF_LAST = 15.0

@@ -41,12 +41,12 @@ def current(manager: Any) -> Any:
 def remember_begin(request: Any) -> None:
     """At a new request: keep the transaction it begins with, to see later whether a sub-request ended it."""
     if not hasattr(request, "parent"):
-        request.kinto_notify_began = current(manager_of(request))
+        request.__dict__["kinto_notify_began"] = current(manager_of(request))
 
 
 def partly_rolled_back(request: Any, joined: Any) -> bool:
     """Tell whether a sub-request rolled back what was written before it: the transaction is another one then."""
-    return getattr(request, "kinto_notify_began", None) is not joined
+    return request.__dict__.get("kinto_notify_began") is not joined
 
 
 def origin_of(request: Any) -> Origin:

@@ -7,13 +7,6 @@ is left out of the URI.
 from collections.abc import Mapping
 from typing import Any
 
-_PARENTS = {
-    "bucket": "",
-    "collection": "/buckets/{bucket_id}",
-    "group": "/buckets/{bucket_id}",
-    "record": "/buckets/{bucket_id}/collections/{collection_id}",
-}
-
 
 def container_uri(payload: Mapping[str, Any]) -> str:
     """Return the URI of the list that the event's objects are in (`/buckets/b/groups`), `""` where it is unknown.
@@ -22,10 +15,13 @@ def container_uri(payload: Mapping[str, Any]) -> str:
     where the default bucket makes a bucket or collection on the way.
     """
     name = str(payload.get("resource_name") or "")
-    if name in _PARENTS:
-        ids = {key: payload.get(key) or "" for key in ("bucket_id", "collection_id")}
-        if all(ids[key] for key in ids if f"{{{key}}}" in _PARENTS[name]):
-            return f"{_PARENTS[name].format(**ids)}/{name}s"
+    bucket, collection = payload.get("bucket_id"), payload.get("collection_id")
+    if name == "bucket":
+        return "/buckets"
+    if name in ("collection", "group") and bucket:
+        return f"/buckets/{bucket}/{name}s"
+    if name == "record" and bucket and collection:
+        return f"/buckets/{bucket}/collections/{collection}/records"
     uri = str(payload.get("uri") or "").rstrip("/")
     own = payload.get(f"{name}_id")
     if own and uri.endswith(f"/{own}"):

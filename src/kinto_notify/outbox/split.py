@@ -1,22 +1,27 @@
 """Captured events become stream entries of at most 500 changes and 256 KiB.
 
-In: a `Captured` event and which of its changes survived. Out: entries ready for the stream, in order, none when no
-change survived. Never fails.
+In: a `Captured` event. Out: entries ready for the stream, in order, none where no change is left of it; an object too
+large for an entry is cut to its id. Never fails.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kinto_notify import wire
-from kinto_notify.outbox.capture import Captured, Change
+from kinto_notify.outbox.capture import Captured
+from kinto_notify.outbox.tell import Told, tell
 
-#: What all entries begin with; the id comes next.
-_HEAD = (
-    f'{{"specversion":"{wire.SPEC_VERSION}","datacontenttype":"application/json",'
-    f'"dataschema":"{wire.DATA_SCHEMA}","id":"'
-).encode()
-#: Room for the head, the id, and `,"total":50000,"part":12,"parts":34,"truncated":true,"changes":[]}}`.
+#: An entry's own levels around a change: the entry, its data, the list of changes.
+DEPTH = wire.MAX_DEPTH + 3
+#: Room for `,"total":50000,"part":12,"parts":34,"truncated":true,"changes":}}`, the version and the id.
 _NUMBERS = 300
+#: A change larger than this is cut; the rest of an entry is for the envelope, whose own values are clipped then.
+MAX_CHANGE_BYTES = wire.MAX_ENTRY_BYTES - 32 * 1024
+#: Longer strings in an envelope come from a client's headers or ids and carry nothing more.
+MAX_TEXT = 1000
+
+Changes = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +32,87 @@ class Entry:
     body: bytes
 
 
-def entries(captured: Captured, changes: Sequence[Change] | None = None) -> list[Entry]:
-    """Make the entries of an event out of `changes` (default: all it has)."""
-    kept = captured.changes if changes is None else changes
-    if not kept:
+def entries(captured: Captured) -> list[Entry]:
+    """Make the entries of an event."""
+    if not captured.impacted:
         return []
-    # All but the id in front and what differs between the parts behind.
-    shared = wire.encode({**captured.envelope, "data": captured.data})[1:-2]
-    parts = list(_parts(kept, wire.MAX_ENTRY_BYTES - len(shared) - _NUMBERS))
+    told = tell(captured)
+    if len(told.changes) <= wire.MAX_CHANGES:
+        one = whole(told, wire.new_id())
+        if len(one.body) <= wire.MAX_ENTRY_BYTES:
+            return [one]
+    return _split(told)
+
+
+def whole(told: Told, event_id: str) -> Entry:
+    """Make one entry of all changes."""
+    return _entry(told, event_id, {"total": len(told.changes), "changes": told.changes})
+
+
+def _entry(told: Told, event_id: str, more: Mapping[str, Any]) -> Entry:
+    event = {
+        "specversion": wire.SPEC_VERSION,
+        "id": event_id,
+        **told.envelope,
+        "datacontenttype": "application/json",
+        "dataschema": wire.DATA_SCHEMA,
+        "data": {**told.data, **more},
+    }
+    return Entry(event_id, wire.encode(event, DEPTH))
+
+
+def _split(long: Told) -> list[Entry]:
+    changes = long.changes
+    envelope, data = ({name: clipped(value) for name, value in part.items()} for part in (long.envelope, long.data))
+    told = Told(envelope, data, ())
+    room = wire.MAX_ENTRY_BYTES - _NUMBERS - len(_entry(told, "", {}).body)
+    lists = [piece for start in range(0, len(changes), wire.MAX_CHANGES)
+             for piece in _fitting(changes[start : start + wire.MAX_CHANGES], room)]  # fmt: skip
     result = []
-    for number, part in enumerate(parts, 1):
-        event_id = wire.new_id()
-        numbers = b',"total":%d' % len(kept)
-        if len(parts) > 1:
-            numbers += b',"part":%d,"parts":%d' % (number, len(parts))
-        if any(change.cut for change in part):
-            numbers += b',"truncated":true'
-        listed = b",".join([change.json for change in part])
-        body = b'%b%b",%b%b,"changes":[%b]}}' % (_HEAD, event_id.encode(), shared, numbers, listed)
-        result.append(Entry(event_id, body))
+    for number, (listed, cut) in enumerate(lists, 1):
+        more: dict[str, Any] = {"total": len(changes)}
+        if len(lists) > 1:
+            more |= {"part": number, "parts": len(lists)}
+        if cut:
+            more["truncated"] = True
+        front = _entry(told, wire.new_id(), more)
+        result.append(Entry(front.id, b'%b,"changes":%b}}' % (front.body[:-2], listed)))
     return result
 
 
-def _parts(changes: Sequence[Change], room: int) -> Iterator[list[Change]]:
-    part: list[Change] = []
-    size = 0
-    for change in changes:
-        length = len(change.json) + 1
-        if part and (len(part) >= wire.MAX_CHANGES or size + length > room):
-            yield part
-            part, size = [], 0
-        part.append(change)
-        size += length
-    yield part
+def _fitting(changes: Changes, room: int) -> Iterator[tuple[bytes, bool]]:
+    """Encode lists of changes, each as long as there is room; tell of each whether an object in it was cut."""
+    listed = wire.encode(changes, DEPTH - 2)
+    if len(listed) <= room:
+        yield listed, False
+    elif len(changes) == 1:
+        yield b"[%b]" % _cut(dict(changes[0])), True
+    else:
+        middle = len(changes) // 2
+        yield from _fitting(changes[:middle], room)
+        yield from _fitting(changes[middle:], room)
+
+
+def _cut(change: dict[str, Any]) -> bytes:
+    """Return a change with as much cut as it takes, the old state first; an id may be what is too long."""
+    encoded = b""
+    short = {name: clipped(change[name]) for name in ("id", "uri")}
+    for smaller in ({"old": {"id": short["id"]}}, {"new": {"id": short["id"]}}, short):
+        change |= {name: value for name, value in smaller.items() if name in change}
+        change["truncated"] = True
+        encoded = wire.encode(change)
+        if len(encoded) <= MAX_CHANGE_BYTES:
+            break
+    return encoded
+
+
+def clipped(value: Any) -> Any:
+    """Shorten what an envelope has no room for."""
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    if isinstance(value, dict) and len(wire.encode(value)) > MAX_TEXT:
+        return {name: inner[:MAX_TEXT] if isinstance(inner, str) else inner for name, inner in value.items()}
+    if isinstance(value, (list, tuple)) and len(wire.encode(value)) > MAX_TEXT:
+        # Kinto's payloads are flat; this is what a further event put there.
+        return None
+    return value

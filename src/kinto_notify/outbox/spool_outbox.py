@@ -1,276 +1,238 @@
 """The outbox of Kintos without PostgreSQL: this process's spool, and memory for when the disk lets us down.
 
-In: the three steps of a transaction, from request threads. Out: to the relay, committed entries in order. Nothing
-here raises towards a request: a fault is logged, counted, and the entries are held in memory for the relay to retry.
+In: the three steps of a transaction, from request threads. Out: to the relay thread, committed entries in order.
+Nothing here raises towards a request: a fault is logged, counted, and the entries are held in memory for the relay to
+retry. Only the relay's side reads, turns over and ends files; its `OSError` is for the relay to tell.
 """
 
 import contextlib
-import ctypes
 import logging
 import os
-import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.counters import Counters
-from kinto_notify.outbox.directory import Claim, SpoolDirectory
+from kinto_notify.outbox.directory import SpoolDirectory
+from kinto_notify.outbox.process import File, Process, Receipt
+from kinto_notify.outbox.progress import Progress
 from kinto_notify.outbox.split import Entry
-from kinto_notify.outbox.spool import Depth, Spool, Ticket, Waiting
+from kinto_notify.outbox.spool import Spool, SpoolFull, now_ms
+from kinto_notify.outbox.spool_reader import Waiting
+from kinto_notify.outbox.survey import first_row
 
 logger = logging.getLogger(__name__)
 
-#: What memory holds while the disk takes nothing: beyond this, events are lost, and each loss is told.
-MAX_HELD_BYTES = 64 * 1024 * 1024
+#: A new file is begun at this size: what was published is deleted by the file.
+MAX_FILE_BYTES = 32 * 1024 * 1024
+#: ... but while so many wait for the relay, they grow instead: each holds a descriptor, of which Kinto needs some too.
+_MAX_FILES = 32
+#: ... and so often in a retention, but not in fewer seconds: the daemon knows ids two hours longer than the retention.
+_FILES_A_RETENTION, _MIN_FILE_SECONDS = 24, 60
 #: A spool that could not be opened is tried again after this many seconds, not by every request.
 _REOPEN_SECONDS = 1.0
-_PURGE_STEPS = 25
 _TELL_SECONDS = 5.0
-_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: The file was moved or deleted under us; what it holds can still be read.
-_MOVED = sqlite3.SQLITE_READONLY_DBMOVED
-FAULTS = (sqlite3.Error, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a transaction left with us; without a spool, its entries are in memory only."""
-
-    entries: tuple[Entry, ...]
-    spool: Spool | None = None
-    ticket: Ticket | None = None
-    final: bool = False
-
-
-class _Process:
-    """What belongs to one process and must not cross a fork."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.spool: Spool | None = None
-        self.claim: Claim | None = None
-        self.closed_until = 0.0
-        self.held: deque[Entry] = deque()
-        self.held_bytes = 0
-        self.unsettled: deque[tuple[Receipt, bool]] = deque()
 
 
 class SpoolOutbox:
-    """The outbox over a spool directory; one object serves all processes forked from the one that made it."""
+    """The outbox over a spool directory; one object serves all processes forked from the one that made it.
 
-    def __init__(self, directory: SpoolDirectory, counters: Counters, *, durable: bool = False) -> None:
+    `external`: another process reads the files.
+    """
+
+    def __init__(
+        self, directory: SpoolDirectory, counters: Counters, *, durable: bool = False, external: bool = False
+    ) -> None:
         self.directory = directory
         self._counters = counters
         self._durable = durable
-        self._processes: dict[int, _Process] = {}
+        self._external = external
+        self._processes: dict[int, Process] = {}
         self._tell_after = 0.0
 
     # --- the transaction's side --------------------------------------------------------------------------------
 
     def prepare(self, entries: Sequence[Entry], probe: str, *, final: bool = False) -> Receipt:
-        """Write entries down; in memory only, where the disk fails."""
+        """Write entries down; in memory only, where the disk fails. `final`: they are as good as committed."""
         kept = tuple(entries)
         here = self._here()
-        for _ in range(2):  # a second time with a new file, where the first was unreadable
-            spool = None
+        while True:
             try:
                 spool = self._spool(here)
                 return Receipt(kept, spool, spool.prepare(kept, probe, final=final), final)
-            except FAULTS as error:
+            except SpoolFull:
+                # Since we asked for it.
+                continue
+            except OSError as error:
                 self._failed("keep an event", error)
-                if spool is None or not self._replaced(here, spool, error):
-                    break
-        return Receipt(kept)
+                return Receipt(kept)
 
     def commit(self, receipt: Receipt) -> None:
         """Let the entries go out."""
-        here = self._here()
-        if receipt.spool is None or receipt.ticket is None:
-            self._hold(here, receipt.entries)
-            return
-        if receipt.final:
-            return
-        try:
-            receipt.spool.commit(receipt.ticket)
-        except FAULTS as error:
-            self._failed("note a commit", error)
-            if self._replaced(here, receipt.spool, error):
-                self._hold(here, receipt.entries)
-            else:
-                here.unsettled.append((receipt, True))
+        if receipt.spool is None:
+            self._hold(receipt.entries)
+        elif not receipt.final:
+            self._decide(receipt, committed=True)
 
     def abort(self, receipt: Receipt) -> None:
         """Forget the entries."""
-        if receipt.spool is None or receipt.ticket is None:
+        if receipt.spool is not None and not receipt.final:
+            self._decide(receipt, committed=False)
+
+    def _decide(self, receipt: Receipt, *, committed: bool) -> None:
+        spool, ticket = receipt.spool, receipt.ticket
+        if spool is None or ticket is None:
             return
-        here = self._here()
         try:
-            receipt.spool.abort(receipt.ticket)
-        except FAULTS as error:
-            self._failed("note a rollback", error)
-            if not self._replaced(here, receipt.spool, error):
-                here.unsettled.append((receipt, False))
+            (spool.commit if committed else spool.abort)(ticket)
+        except OSError as error:
+            self._failed("note a commit" if committed else "note a rollback", error)
+            if not spool.closed:
+                self._here().undecided.append((receipt, committed))
+            elif committed:
+                self._hold(receipt.entries)
 
     # --- the relay's side --------------------------------------------------------------------------------------
 
     def retry(self) -> None:
-        """Write again what could not be written before."""
+        """Write again what could not be written before; begin a new file where the old one was taken away."""
         here = self._here()
-        for _ in range(len(here.unsettled)):
-            receipt, committed = here.unsettled.popleft()
-            (self.commit if committed else self.abort)(receipt)
-        if here.spool is not None and not here.spool.path.exists():
-            self._replace(here, here.spool, "is gone")
-        while here.held:
+        for _ in range(len(here.undecided)):
+            receipt, committed = here.undecided.popleft()
+            self._decide(receipt, committed=committed)
+        spool = here.spool
+        if spool is not None and not spool.full and (what := _happened_to(spool)):
+            self._replace(spool, what)
+        for entry in here.held():
             try:
-                spool = self._spool(here)
-                spool.prepare((here.held[0],), final=True)
-            except FAULTS:
+                self._spool(here).prepare((entry,), final=True)
+            except OSError:
                 return
-            self._release(here)
+            here.release()
 
     def waiting(self, rows: int, size: int) -> list[Waiting]:
-        """Return the oldest committed entries; where the disk fails, those in memory, with negative numbers."""
+        """Return the oldest committed entries; where the disk fails, those in memory."""
         here = self._here()
-        found: list[Waiting] = []
-        spool = here.spool
-        if spool is not None and spool.news:
-            spool.news = False
-            try:
-                found = spool.waiting(rows, size)
-            except FAULTS as error:
-                spool.news = True
-                self._failed("read the spool", error)
-                self._replaced(here, spool, error)
-            spool.news = spool.news or bool(found)
-        if not found and here.held:
-            found = [Waiting(-1 - at, entry) for at, entry in enumerate(list(here.held)[:rows])]
-        return found
+        for file in list(here.files):
+            # Asked first: what is written after this is found by the next reading.
+            ended = file.spool.full and file.spool.idle()
+            if not file.spool.full and file.reader.done(file.spool.end):
+                break
+            found = file.reader.waiting(rows, size)
+            self._tell_damage(file)
+            if found:
+                return found
+            if ended and file.reader.settled():
+                self._end(here, file)
+            elif file.reader.holding_back():
+                return []
+        return [Waiting(-1, entry) for entry in here.held()[:rows]]
 
     def published(self, waiting: Sequence[Waiting]) -> None:
         """Mark what `waiting` returned as published."""
-        here = self._here()
-        for _ in [row for row in waiting if row.source is None]:
-            self._release(here)
-        # A request may have put a new file in the old one's place meanwhile: the numbers are not its rows'.
-        seqs = [row.seq for row in waiting if row.source is not None and row.source is here.spool]
-        if seqs and here.spool is not None:
-            here.spool.published(seqs)
+        source = waiting[0].source
+        if source is not None:
+            source.published(waiting)
+            return
+        for _ in waiting:
+            self._here().release()
 
     def depth(self) -> Depth:
         """Count what waits here, in the spool and in memory."""
         here = self._here()
-        depth = here.spool.depth() if here.spool is not None else Depth()
-        return Depth(depth.rows + len(here.held), depth.age)
+        files = list(here.files)
+        depth = Depth()
+        if files and not self._external:
+            depth = files[0].reader.depth(files[0].spool.last)
+        elif files:
+            depth = _depth_beside_a_relay(files[0].spool)
+        return Depth(depth.rows + sum(file.spool.last for file in files[1:]) + len(here.held()), depth.age)
 
     def upkeep(self, retention: int) -> None:
-        """Do what no request should wait for: checkpoint, and drop what is kept no longer."""
+        """Begin a new file where the old one is long or old; drop what is kept no longer."""
         here = self._here()
         spool = here.spool
-        try:
-            if spool is not None:
-                spool.checkpoint()
-                spool.news = True
-                # In steps, so that a writer gets the lock in between.
-                for _ in range(_PURGE_STEPS):
-                    if not spool.purge(retention):
-                        break
-            self.directory.purge(retention)
-        except FAULTS as error:
-            # Nothing is lost by it now. A file that can't be read is found here first: writers work from the cache.
-            if spool is not None:
-                self._replaced(here, spool, error)
+        if spool is not None and spool.last and not spool.full:
+            age = time.monotonic() - spool.made
+            long = spool.end >= MAX_FILE_BYTES
+            old = age >= max(_MIN_FILE_SECONDS, retention / _FILES_A_RETENTION)
+            if (long or old) and len(here.files) < _MAX_FILES:
+                here.turn_over()
+        if self._external:
+            self._leave(here)
+        self.directory.purge(retention)
 
     def close(self) -> None:
         """At the end of the process: leave no file behind that holds nothing."""
         here = self._here()
-        with here.lock, contextlib.suppress(*FAULTS):
-            spool, claim = here.spool, here.claim
-            if spool is None or claim is None:
-                return
-            here.spool = here.claim = None
-            here.closed_until = float("inf")
-            empty, settled = spool.empty(), spool.settled()
-            spool.close()
-            if empty:
-                self.directory.remove(claim)
-            elif settled:
-                self.directory.retire(claim)
-            else:
-                claim.release()
+        here.closed_until = float("inf")
+        here.turn_over()
+        for file in list(here.files):
+            with contextlib.suppress(OSError):
+                if file.spool.idle() and not self._external and file.reader.settled():
+                    self._end(here, file)
+        self._leave(here)
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _here(self) -> _Process:
+    def _here(self) -> Process:
         pid = os.getpid()
         here = self._processes.get(pid)
         if here is None:
-            for parent in self._processes.values():
-                _disown(parent)
-            here = self._processes.setdefault(pid, _Process())
+            for parent in list(self._processes.values()):
+                parent.disown()
+            here = self._processes.setdefault(pid, Process())
         return here
 
-    def _spool(self, here: _Process) -> Spool:
-        if here.spool is not None:
-            return here.spool
+    def _spool(self, here: Process) -> Spool:
+        spool = here.spool
+        if spool is not None and not spool.full:
+            return spool
         with here.lock:
-            if here.spool is None:
+            if here.spool is None or here.spool.full:
                 if time.monotonic() < here.closed_until:
                     raise OSError("the spool could not be opened a moment ago")
                 here.closed_until = time.monotonic() + _REOPEN_SECONDS
-                claim = self.directory.new()
-                try:
-                    here.spool = Spool(claim.path, durable=self._durable)
-                except BaseException:
-                    self.directory.forget(claim)
-                    raise
-                here.claim = claim
+                spool = Spool(self.directory.new(), durable=self._durable)
+                here.files.append(File(spool))
+                here.spool = spool
                 here.closed_until = 0.0
             return here.spool
 
-    def _replaced(self, here: _Process, spool: Spool, error: BaseException) -> bool:
-        """Put a new file in the place of an unreadable one; tell whether `spool` is no longer in use."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and (code & 0xFF in _CORRUPT or code == _MOVED):
-            self._replace(here, spool, "is unreadable" if code != _MOVED else "was moved")
-        return here.spool is not spool
+    def _end(self, here: Process, file: File) -> None:
+        """Set a file aside that is read to its end, or remove it."""
+        here.files.remove(file)
+        kept, damaged = file.reader.kept, file.reader.damage
+        file.close()
+        if damaged:
+            self.directory.quarantine(file.spool.claim)
+        elif kept:
+            self.directory.retire(file.spool.claim)
+        else:
+            self.directory.remove(file.spool.claim)
 
-    def _replace(self, here: _Process, spool: Spool, why: str) -> None:
-        with here.lock:
-            if here.spool is not spool or here.claim is None:
-                return
-            here.spool, claim, here.claim = None, here.claim, None
-        rescued: list[Entry] = []
-        with contextlib.suppress(*FAULTS):
-            rescued = [row.entry for row in spool.waiting(1 << 31, MAX_HELD_BYTES)]
-        with contextlib.suppress(*FAULTS):
-            spool.close()
-        aside = claim.path
-        with contextlib.suppress(OSError):
-            aside = self.directory.quarantine(claim)
+    def _leave(self, here: Process) -> None:
+        """Leave files that are written to no more to whoever finds them."""
+        for file in list(here.files):
+            if file.spool.full and file.spool.idle():
+                here.files.remove(file)
+                file.close()
+                file.spool.claim.release()
+
+    def _tell_damage(self, file: File) -> None:
+        if file.reader.damage != file.told:
+            file.told = file.reader.damage
+            self._replace(file.spool, f"is damaged: {file.told}")
+
+    def _replace(self, spool: Spool, what: str) -> None:
+        spool.finish()
         self._counters.count("spool_replaced")
-        logger.critical(
-            "kinto-notify: spool %s %s; set aside as %s, %d waiting event(s) rescued, a new one is used",
-            claim.path, why, aside.name, len(rescued),
-        )  # fmt: skip
-        self._hold(here, rescued)
+        logger.critical("kinto-notify: spool %s %s; what it holds goes out, a new one is used", spool.claim.path, what)
 
-    def _hold(self, here: _Process, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            with here.lock:
-                fits = here.held_bytes + len(entry.body) <= MAX_HELD_BYTES
-                if fits:
-                    here.held.append(entry)
-                    here.held_bytes += len(entry.body)
-            if not fits:
-                self._counters.count("events_lost")
-                logger.critical("kinto-notify: event %s is lost: neither disk nor memory has room", entry.id)
-
-    def _release(self, here: _Process) -> None:
-        with here.lock:
-            here.held_bytes -= len(here.held.popleft().body)
+    def _hold(self, entries: Sequence[Entry]) -> None:
+        for entry in self._here().hold(entries):
+            self._counters.count("events_lost")
+            logger.critical("kinto-notify: event %s is lost: neither disk nor memory has room", entry.id)
 
     def _failed(self, what: str, error: BaseException) -> None:
         self._counters.count("spool_faults")
@@ -281,12 +243,20 @@ class SpoolOutbox:
         logger.critical("kinto-notify could not %s on disk, it is held in memory: %s", what, error)
 
 
-def _disown(parent: _Process) -> None:
-    """In a forked child: keep the parent's connection from ever being closed here, and close our copy of its lock."""
-    spool, claim = parent.spool, parent.claim
-    parent.spool = parent.claim = None
-    if spool is not None:
-        # SQLite: a connection must not be used, nor closed, across a fork. One reference too many keeps it alive.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(spool))
-    if claim is not None:
-        claim.release()
+def _happened_to(spool: Spool) -> str:
+    """Tell what became of the file that we write to; nothing if all is well."""
+    before = spool.end
+    try:
+        now = spool.claim.path.stat()
+    except FileNotFoundError:
+        return "is gone"
+    if now.st_ino != os.fstat(spool.claim.descriptor).st_ino:
+        return "is another file now"
+    return "was cut short" if now.st_size < before else ""
+
+
+def _depth_beside_a_relay(spool: Spool) -> Depth:
+    first = first_row(spool.claim.descriptor, Progress(spool.claim.path, marks=False).offset)
+    if first is None:
+        return Depth()
+    return Depth(spool.last - first.first + 1, max(0.0, (now_ms() - first.at) / 1000))

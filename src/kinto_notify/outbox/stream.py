@@ -11,6 +11,7 @@ import redis
 
 from kinto_notify import wire
 from kinto_notify.errors import StoreUnavailable
+from kinto_notify.outbox.brief import complete
 from kinto_notify.outbox.redis_url import connect
 from kinto_notify.outbox.split import Entry
 
@@ -25,13 +26,13 @@ class Stream:
         self._client: Any = None
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Append all entries, in order, or raise."""
+        """Append all entries, in order, or raise; those in brief are told at length."""
         try:
             if self._client is None:
                 self._connect()
             # All or nothing: were one of them refused, those after it would overtake it.
             with self._server().pipeline(transaction=True) as pipe:
-                for entry in entries:
+                for entry in map(complete, entries):
                     fields = {wire.FIELD_VERSION: wire.VERSION, wire.FIELD_EVENT: entry.body}
                     pipe.xadd(wire.events_key(self._namespace), fields)
                 pipe.execute()

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.postgresql import Table
+from kinto_notify.outbox.process import Receipt
 from kinto_notify.outbox.session import NotWritten, insert
 from kinto_notify.outbox.split import Entry
-from kinto_notify.outbox.spool import Depth
-from kinto_notify.outbox.spool_outbox import Receipt, SpoolOutbox
+from kinto_notify.outbox.spool_outbox import SpoolOutbox
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class TableOutbox:
 
     # --- the transaction's side --------------------------------------------------------------------------------
 
-    def prepare(self, entries: Sequence[Entry], probe: str) -> Receipt | None:
+    def prepare(self, entries: Sequence[Entry], probe: str, *, final: bool = False) -> Receipt | None:
         """Write entries in the session of the current transaction; None: all is done, or all is lost anyway."""
         fault: NotWritten | None = None
         with self._client.connect() as session:
