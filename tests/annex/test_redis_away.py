@@ -1,6 +1,7 @@
 """Redis closed, hung, full, read-only or of another kind: a write never pays, and all is delivered afterwards."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,17 @@ import redis
 import webtest
 
 from kinto_notify.demo.servers import RedisServer
+from kinto_notify.outbox.adoption import Adoption
 from kinto_notify.outbox.contents import Depth
-from kinto_notify.outbox.pump import Trouble
+from kinto_notify.outbox.counters import Counters
+from kinto_notify.outbox.directory import SpoolDirectory
+from kinto_notify.outbox.pump import BATCH_ROWS, Trouble
+from kinto_notify.outbox.split import Entry
+from kinto_notify.outbox.spool import Spool
+from kinto_notify.outbox.spool_outbox import SpoolOutbox
+from kinto_notify.outbox.storage import StorageView
+from kinto_notify.outbox.stream import Stream
+from kinto_notify.relay import _BREATHE_SECONDS, Relay
 from support.kinto_app import RECORDS
 from support.stream import StreamReader, eventually
 
@@ -147,3 +157,32 @@ def test_the_order_of_an_object_is_kept_over_an_outage(make_app: MakeApp, own_re
     events = stream.wait(452)[2:]
     assert [e["data"]["changes"][0]["new"]["n"] for e in events] == list(range(450))
     stream.close()
+
+
+def test_between_full_batches_of_a_backlog_the_requests_have_their_turn(
+    redis_server: RedisServer, spool: Path, stream: StreamReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoding a batch is Python: without a rest, every request of that time waits for the interpreter."""
+    waits: list[float | None] = []
+
+    class Noting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return super().wait(timeout)
+
+    directory = SpoolDirectory(spool, "ns")
+    entries = [Entry(f"id-{n}", b'{"data":{}}') for n in range(3 * BATCH_ROWS)]
+    # What an ended process left, and what this one has.
+    claim = directory.new()
+    Spool(claim).prepare(entries, final=True)
+    claim.release()
+    outbox = SpoolOutbox(directory, Counters(None))
+    outbox.commit(outbox.prepare(entries, ""))
+    adoption = Adoption(directory, StorageView(None))
+    relay = Relay(outbox, lambda: Stream(redis_server.url, "ns", 1), adoption, Counters(None), 3600)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Event", Noting)
+        relay.ensure_running()
+    eventually(lambda: stream.client.xlen("{ns}:events") == 6 * BATCH_ROWS)
+    relay.stop()
+    assert waits.count(_BREATHE_SECONDS) == 6

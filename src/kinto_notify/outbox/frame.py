@@ -17,13 +17,14 @@ from kinto_notify.outbox.split import Entry
 PREPARED, FINAL, COMMITTED, ABORTED, MAYBE, FIRST_LINE = "P", "E", "C", "A", "M", ""
 VERDICTS = (COMMITTED, ABORTED, MAYBE)
 #: The number is that of this form, and of that of the entries in it. Another one is left alone.
-BEGIN = b"kinto-notify spool 1\n"
-_BEGIN = re.compile(rb"kinto-notify spool \d{1,9}\n")
+_FORM = b"kinto-notify spool %d "
+BEGIN = b"%b%08x\n" % (_FORM % 1, zlib.crc32(_FORM % 1))
+_BEGIN = re.compile(rb"(kinto-notify spool \d{1,9} )([0-9a-f]{8})\n")
 _HEADER = re.compile(rb"(?:([PE]) (\d{1,18}) (\d{1,18}) (\S{1,80}) (\d{1,9}) (\d{1,9}) |([CAM]) (\d{1,18}) (\d{1,18}) )([0-9a-f]{8})\n")  # fmt: skip # noqa: E501
 #: A longer row was never written: its header is not to be believed.
 _LONGEST_ROW = 16 * 1024 * 1024
-#: Without a line feed in so many bytes, this is no header that is still being written.
-_LONGEST_HEADER = 300
+#: A header that is still being written: no line feed yet, and no longer than one can be.
+_BEGUN = re.compile(rb"[PECAM][ -~]{0,300}\Z")
 _NO_ENTRY = Entry("", b"")
 
 
@@ -64,7 +65,8 @@ def verdict(kind: str, first: int, last: int) -> bytes:
 
 def check_version(head: bytes) -> None:
     """Raise `OtherVersion` for the first bytes of a file that are not of this one."""
-    if _BEGIN.match(head) and not head.startswith(BEGIN):
+    found = _BEGIN.match(head)
+    if found is not None and zlib.crc32(found[1]) == int(found[2], 16) and not head.startswith(BEGIN):
         raise OtherVersion(errno.EPROTONOSUPPORT, "another version of kinto-notify wrote it")
 
 
@@ -74,7 +76,7 @@ def parse(data: bytes, start: int, base: int = 0) -> Frame | None:
     if found is None:
         if start == 0 and base == 0 and BEGIN.startswith(data[: len(BEGIN)]):
             return Frame(FIRST_LINE, 0, 0, 0, len(BEGIN)) if len(data) >= len(BEGIN) else None
-        if start < len(data) and not (data[start : start + 1] in b"PECAM" and _open_ended(data, start)):
+        if start < len(data) and not _BEGUN.match(data, start):
             raise UnreadableFrame
         return None
     kind, seq, at, event_id, asked, length, said, first, last, crc = found.groups()
@@ -113,10 +115,6 @@ def behind(data: bytes, base: int = 0) -> tuple[int, bool]:
             return found.start(), growing
     # What follows the last line feed may be a header that is being written.
     return 0 if growing else data.rfind(b"\n") + 1, growing
-
-
-def _open_ended(data: bytes, start: int) -> bool:
-    return len(data) - start < _LONGEST_HEADER and data.find(b"\n", start) < 0
 
 
 def _crc(header: bytes, probe: bytes, body: bytes) -> int:
