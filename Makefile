@@ -8,6 +8,12 @@ DEMO ?=
 # What `make test` passes on: make test ARGS="tests/demo -x"
 ARGS ?=
 
+# What `make chaos` does: the seeds of its runs, and how large one is.
+SEED ?= 1
+EVENTS ?= 6000
+DAEMONS ?= 3
+SECONDS ?= 60
+
 BIN := $(VENV)/bin
 PINS := requirements.lock
 WANTED := pyproject.toml $(PINS)
@@ -24,7 +30,7 @@ MATRIX_STAMPS := $(patsubst tests/matrix/%.txt,$(MATRIX)/%/.installed,$(wildcard
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-matrix bench check format lock clean
+.PHONY: help install demo test test-matrix chaos bench check format lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +45,9 @@ test: $(DEV_STAMP)  ## Run all tests, on real servers (ARGS="tests/demo -x" for 
 
 test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS)  ## Run a smoke test on Kinto 26.5, 19.6, 13.6 and Cliquet 3.1, each in its own environment
 	MATRIX=$(MATRIX) $(BIN)/python -m pytest tests/matrix/smoke.py $(ARGS)
+
+chaos: $(DEV_STAMP)  ## Kill daemons and Redis at random under load; is all delivered? (SEED="1 2" EVENTS= DAEMONS= SECONDS=)
+	PYTHONPATH=tests $(BIN)/python -m chaos $(SEED) --events $(EVENTS) --daemons $(DAEMONS) --seconds $(SECONDS)
 
 bench: $(BENCH_STAMP)  ## Measure what a write costs, against kinto-redis and kinto-emailer (two minutes)
 	$(BIN)/python benchmarks/write_cost.py

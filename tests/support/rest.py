@@ -33,3 +33,11 @@ def later(client: "redis.Redis", namespace: str = wire.DEFAULT_NAMESPACE) -> Non
             client.zadd(f"{prefix}:{name}", {member: 0}, xx=True)
     for one in client.xpending_range(stream, wire.GROUP, "-", "+", 10_000):
         client.xclaim(stream, wire.GROUP, one["consumer"], 0, [one["message_id"]], idle=_HOUR_MS, justid=True)
+
+
+def waiting(client: "redis.Redis", namespace: str = wire.DEFAULT_NAMESPACE) -> str:
+    """Say what waits."""
+    prefix = f"{{{namespace}}}"
+    told = [f"{client.zcard(f'{prefix}:{name}')} {name}" for name in ("due", "frozen", "deliveries")]
+    groups = client.xinfo_groups(wire.events_key(namespace))
+    return ", ".join(told + [f"{group['pending']} pending, lag {group.get('lag')}" for group in groups])
