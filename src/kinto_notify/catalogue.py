@@ -88,17 +88,16 @@ def _read(path: Path, source: str) -> list[object]:
     """Return the file's `[[subscription]]` tables as they are written."""
     try:
         # Byte order marks are what some editors put first; TOML has no word for them.
-        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as fault:
         raise ConfigError(f"{source}: cannot be read: {fault.strerror}") from None
     except UnicodeDecodeError as fault:
         line = fault.object.count(b"\n", 0, fault.start) + 1
         raise ConfigError(f"{source}:{line}: is not UTF-8 text") from None
+    try:
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
-        told = str(fault)
-        line_found = _AT_LINE.search(told)
-        place = f"{source}:{line_found[1]}" if line_found else source
-        raise ConfigError(f"{place}: is not TOML: {_AT_LINE.sub('', told)}") from None
+        raise ConfigError(f"{source}:{_explain(str(fault), text)}") from None
     unknown = [key for key in document if key != _TABLE]
     if unknown:
         raise ConfigError([f"{source}: {key}: there is no such key{nearest(key, (_TABLE,))}" for key in unknown])
@@ -106,6 +105,16 @@ def _read(path: Path, source: str) -> list[object]:
     if not isinstance(tables, list):
         raise ConfigError(f"{source}: write [[{_TABLE}]], in two brackets: there may be several")
     return tables
+
+
+def _explain(told: str, text: str) -> str:
+    """Return the line, and what is wrong there, as tomllib told it."""
+    found = _AT_LINE.search(told)
+    if found is not None:
+        return f"{found[1]}: is not TOML: {_AT_LINE.sub('', told)}"
+    # What ends too early began somewhere above; where, it does not say.
+    last = len(text.rstrip().splitlines()) or 1
+    return f"{last}: is not TOML: {told}: a bracket or a quote is not closed"
 
 
 def _misfits(one: Subscription, settings: Settings, own: frozenset[str]) -> list[str]:

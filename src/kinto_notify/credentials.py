@@ -17,6 +17,14 @@ PREFIX = "KINTO_NOTIFY_"
 SECRETS = ("SMTP_PASSWORD", "SMTP_URL", "REDIS_URL", "SECRET", "ADMIN_TOKEN")
 #: Of our test tools, which share the prefix: nothing to the daemon's settings.
 _OF_TOOLS = frozenset({"FAULT", "REDIS_SERVER"})
+#: What other programs call ours: whoever writes these means those.
+_ELSEWHERE = {
+    **dict.fromkeys(("SMTP_HOST", "SMTP_PORT", "SMTP_SERVER", "SMTP_TLS"), "SMTP_URL"),
+    **dict.fromkeys(("REDIS_HOST", "REDIS_PORT", "BROKER_URL"), "REDIS_URL"),
+    **dict.fromkeys(("FROM", "FROM_ADDRESS", "MAIL_FROM"), "SENDER"),
+    "SMTP_USER": "SMTP_USERNAME",
+    "TO": "RECIPIENTS",
+}
 #: A secret is a line; whatever is longer than this is another file (or a device without end).
 _MAX_BYTES = 65_536
 
@@ -41,7 +49,8 @@ def gather(environ: Mapping[str, str], names: Collection[str]) -> Gathered:
         if name == full or name in _OF_TOOLS:
             continue
         if name not in known:
-            found.problems.append(f"{full}: there is no such setting{nearest(name, known, PREFIX)}")
+            meant = {**_ELSEWHERE, **{one: one for one in known}}
+            found.problems.append(f"{full}: there is no such setting{nearest(name, meant, PREFIX)}")
         elif name in twins:
             _from_twin(found, environ, name)
         elif environ[full].strip():

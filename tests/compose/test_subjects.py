@@ -118,3 +118,17 @@ def test_plurals():
         "2 keys",
         "1,000 groups",
     ]
+
+
+def test_g07_the_hour_that_comes_twice_and_the_one_that_never_comes():
+    paris = ZoneInfo("Europe/Paris")
+    # 25 October 2026, 00:30, 01:30 UTC: half past two comes twice, and says which one it is.
+    assert [full(moment(stamp, paris)) for stamp in (1_792_888_200_000, 1_792_891_800_000)] == [
+        "25 Oct 2026 02:30:00 CEST",
+        "25 Oct 2026 02:30:00 CET",
+    ]
+    # 28 March 2027, 00:59, 01:00 UTC: from two o'clock it is three.
+    assert [full(moment(stamp, paris)) for stamp in (1_806_195_540_000, 1_806_195_600_000)] == [
+        "28 Mar 2027 01:59:00 CET",
+        "28 Mar 2027 03:00:00 CEST",
+    ]
