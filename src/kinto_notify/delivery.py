@@ -105,12 +105,15 @@ AMBIGUOUS_DELAY_MS = 600_000
 
 
 def retry_delay(policy: RetryPolicy, age: int, jitter: float) -> int:
-    """Return the delay to the next attempt: about a third of the age, within the policy, spread by `jitter` in [0, 1).
+    """Return the delay to the next attempt: about a third of the age, spread by `jitter` in [0, 1) within the policy.
+
+    A greylisting relay refuses what comes back too soon, so that the spread never falls below the least delay.
 
     The delay is a function of age, not of a count: a delivery that waited for the relay is not punished for it.
     """
     delay = min(max(age // 3, policy.least), policy.most)
-    return int(delay * (0.8 + 0.4 * jitter))
+    low, high = max(delay * 4 // 5, policy.least), min(delay * 6 // 5, policy.most)
+    return low + int((high - low) * jitter)
 
 
 def too_old(policy: RetryPolicy, age: int) -> bool:
