@@ -18,6 +18,7 @@ from kinto_notify.courier import Courier
 from kinto_notify.digester import Digester
 from kinto_notify.drain import DRAIN_MARGIN_S, Drain
 from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable
+from kinto_notify.herald import Herald
 from kinto_notify.housekeeping import Housekeeping
 from kinto_notify.intake import Intake
 from kinto_notify.ledger import Ledger
@@ -63,11 +64,20 @@ class Daemon:
         self._pool = Pool(settings.smtp_relays, sessions=settings.smtp_sessions, ca=settings.smtp_ca)
         self._ledger = Ledger(deliveries, telemetry)
         self._courier = Courier(deliveries, self._pool, self._ledger, telemetry, policy=settings.retry)
+        herald = Herald(self._client, self._pool, telemetry, settings)
         alone = Alone(self._client)
         self._intake = Intake(
-            self._stream, alone, lambda: self._catalogue, telemetry, keep_ms=settings.stream_keep, due=self._due_in
+            self._stream,
+            alone,
+            lambda: self._catalogue,
+            telemetry,
+            keep_ms=settings.stream_keep,
+            due=self._due_in,
+            switched_off=herald.switched_off,
         )
-        self._housekeeping = Housekeeping(self._client, self._stream, telemetry, busy=lambda: self._courier.busy)
+        self._housekeeping = Housekeeping(
+            self._client, self._stream, telemetry, herald, busy=lambda: self._courier.busy
+        )
         self._digester = Digester(
             Digests(self._client),
             alone,

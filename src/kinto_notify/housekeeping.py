@@ -1,13 +1,14 @@
 """Housekeeping: the gauges, the bounds of what is kept, and a look at the server.
 
-In: what stands in Redis. Out: gauges, log lines about pauses, and less in Redis. A server that cannot be worked with is
-a `ConfigError`; Redis away is `StoreUnavailable`, and the step is repeated.
+In: what stands in Redis. Out: gauges, log lines about pauses, the herald's turn, and less in Redis. A server that
+cannot be worked with is a `ConfigError`; Redis away is `StoreUnavailable`, and the step is repeated.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 
 from kinto_notify.errors import ConfigError
+from kinto_notify.herald import Herald
 from kinto_notify.patience import wait_for
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
@@ -22,10 +23,13 @@ _EVERY_S = 5.0
 class Housekeeping:
     """The room that cleans. `busy` tells how many sessions are at work."""
 
-    def __init__(self, client: Client, stream: Stream, telemetry: Telemetry, *, busy: Callable[[], int]) -> None:
+    def __init__(
+        self, client: Client, stream: Stream, telemetry: Telemetry, herald: Herald, *, busy: Callable[[], int]
+    ) -> None:
         self._client = client
         self._stream = stream
         self._telemetry = telemetry
+        self._herald = herald
         self._busy = busy
         self._dead = DeadLetters(client)
         self._pauses = Pauses(client)
@@ -42,6 +46,7 @@ class Housekeeping:
         seen = await overview(self._client)
         self._telemetry.waiting(seen.numbers(), self._busy())
         self._tell_of_pauses(seen.paused)
+        await self._herald.work()
         await wait_for(stop, _EVERY_S)
 
     async def _examine(self) -> None:

@@ -35,7 +35,10 @@ TIDY_EVERY_S = 5.0
 
 
 class Intake:
-    """The room that reads. `due` is told in how many ms the soonest digest that a batch touched is due."""
+    """The room that reads. `due` is told in how many ms the soonest digest that a batch touched is due.
+
+    `switched_off` hears of each hook that is not asked any more.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Intake:
         *,
         keep_ms: int,
         due: Callable[[int], None],
+        switched_off: Callable[[str], None] = lambda identity: None,
     ) -> None:
         self._stream = stream
         self._alone = alone
@@ -53,6 +57,7 @@ class Intake:
         self._telemetry = telemetry
         self._keep_ms = keep_ms
         self._due = due
+        self._switched_off = switched_off
         # Read, and not filed yet.
         self._read: deque[Entry] = deque()
         # What an error left half-way is pending and ours: until that is done nothing new is read.
@@ -114,6 +119,8 @@ class Intake:
         await self._file(taken, filed, poison)
         for remark in self._catalogue().hooks.remarks():
             self._telemetry.remark(remark.identity, remark.kind, remark.detail)
+            if remark.kind == "switched_off":
+                self._switched_off(remark.identity)
         return len(taken)
 
     async def _next(self, *, wait: bool) -> list[Entry]:

@@ -50,6 +50,11 @@ class Metrics:
         self._relay_up = Gauge(
             "kinto_notify_relay_up", "0 while the circuit to the smarthost is open", registry=self.registry
         )
+        self._circuits_open = Gauge(
+            "kinto_notify_circuits_open",
+            "Relays of this daemon that failed and rest",
+            registry=self.registry,
+        )
         self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
         self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
         self._learned_rate = Gauge("kinto_notify_learned_rate", "Mails a second if throttled", registry=self.registry)

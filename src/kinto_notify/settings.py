@@ -37,7 +37,6 @@ NOT_YET = frozenset(
         "RECIPIENT_RATE",
         "BUCKET_RATE",
         "ALLOWED_SENDERS",
-        "OPERATOR",
         "PUBLIC_URL",
         "SECRET",
         "ADMIN_TOKEN",

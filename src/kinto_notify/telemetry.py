@@ -240,6 +240,16 @@ class Telemetry(Metrics):
         """It is not paused any more."""
         self._log.info("resumed", subscription=subscription)
 
+    # The operator.
+
+    def circuits(self, opened: int) -> None:
+        """So many relays of this daemon can't be used now."""
+        self._circuits_open.set(opened)
+
+    def noticed(self, dead_letters: int, outages: int, hooks: int) -> None:
+        """A mail to the operator was made."""
+        self._log.info("operator told", dead_letters=dead_letters, outages=outages, hooks=hooks)
+
     # Gauges that housekeeping refreshes.
 
     def waiting(self, numbers: dict[str, int], sessions: int) -> None:

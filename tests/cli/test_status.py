@@ -34,6 +34,7 @@ EMPTY = {
     "due_digests": 0,
     "paused_digests": 0,
     "paused": {},
+    "outages": [],
     "frozen_digests": 0,
     "deliveries": 0,
     "due_deliveries": 0,

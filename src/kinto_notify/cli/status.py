@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {label:<24} {'unknown' if value is None else f'{value:,}':>12}")
     for name, since in told.paused.items():
         print(f"  paused since {shown_moment(since)}: {'all' if name == EVERY else name}")
+    for one in told.outages:
+        print(f"  relay not used since {shown_moment(one.opened)}: {one.relay}, at daemon {one.daemon}: {one.fault}")
     print("so far")
     for name in ("events", "changes", "known", "discarded", "sent", "deferred", "refused"):
         print(f"  {name:<24} {told.totals.get(name, 0):>12,}")

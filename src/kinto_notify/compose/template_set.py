@@ -85,9 +85,9 @@ class TemplateSet:
             return _render(self._own.get_template(f"{name}.{kind}"), f"{name}.{kind}", context)
         return self.render_builtin(kind, context)
 
-    def render_builtin(self, kind: str, context: Mapping[str, object]) -> str:
-        """Render the built-in template, which takes any context that `view` makes."""
-        return _render(self._builtin.get_template(f"{DEFAULT}.{kind}"), f"{BUILTIN_PREFIX}/{DEFAULT}.{kind}", context)
+    def render_builtin(self, kind: str, context: Mapping[str, object], name: str = DEFAULT) -> str:
+        """Render a built-in template; that of digests takes any context that `view` makes."""
+        return _render(self._builtin.get_template(f"{name}.{kind}"), f"{BUILTIN_PREFIX}/{name}.{kind}", context)
 
     def render_subject(self, text: str, context: Mapping[str, object]) -> str:
         """Render a subject that the operator wrote into a subscription."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 class Circuit:
     """The memory of one relay's faults; `least` and `most` bound how long it stays open after one."""
 
-    __slots__ = ("_least", "_most", "_tripped", "failures", "fault", "trying", "until")
+    __slots__ = ("_least", "_most", "_tripped", "failures", "fault", "since", "trying", "until")
 
     def __init__(self, least: float, most: float) -> None:
         self._least = least
@@ -22,6 +22,8 @@ class Circuit:
         self.trying = False
         #: The last fault, None when an attempt has succeeded since.
         self.fault: str | None = None
+        #: When it opened, None while it is closed.
+        self.since: float | None = None
 
     @property
     def healthy(self) -> bool:
@@ -52,6 +54,7 @@ class Circuit:
         if begun <= self._tripped:
             return False
         self._tripped = now
+        self.since = now if self.since is None else self.since
         self.failures += 1
         # The exponent is bounded because 2.0 ** 1024 overflows, after a weekend of outage.
         delay = min(self._least * 2.0 ** min(self.failures - 1, 32), self._most)
@@ -62,3 +65,4 @@ class Circuit:
         """Note that the relay did its part."""
         self.failures = 0
         self.fault = None
+        self.since = None

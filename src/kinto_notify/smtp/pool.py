@@ -74,6 +74,11 @@ class Pool:
             return None
         return "; ".join(circuit.fault for circuit in circuits if circuit.fault)
 
+    def open_circuits(self) -> list[tuple[str, float, str]]:
+        """Return the relays that are known to fail: since when (monotonic clock), and what the last fault was."""
+        found = ((str(relay), lane.circuit) for relay, lane in self._lanes.items())
+        return [(name, one.since, one.fault or "") for name, one in found if one.since is not None]
+
     async def ready(self) -> None:
         """Return when a relay may be tried: at once while one is well, else when a circuit lets one attempt through."""
         circuits = [lane.circuit for lane in self._lanes.values()]

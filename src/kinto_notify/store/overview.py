@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from kinto_notify.notice import Outage
+from kinto_notify.store.circuits import Circuits
 from kinto_notify.store.client import REDIS_FLOOR, Client, translated
 from kinto_notify.store.pauses import PARKED_MS, Pauses
 from kinto_notify.wire import GROUP
@@ -14,7 +16,7 @@ class Overview:
     """Numbers at one moment. `lag` is how many entries nobody has read, None where the server can't tell.
 
     `open_digests` has those in it that are due or paused. `paused` are the paused subscriptions (`*`: all) and since
-    when, in milliseconds.
+    when, in milliseconds. `outages` are relays that a daemon cannot use now.
     """
 
     stream: int
@@ -29,6 +31,7 @@ class Overview:
     dead_letters: int
     totals: dict[str, int]
     paused: Mapping[str, int]
+    outages: tuple[Outage, ...]
 
     def numbers(self) -> dict[str, int]:
         """Return what waits, by kind."""
@@ -69,7 +72,8 @@ async def overview(client: Client) -> Overview:
             lag = _number(group.get("lag"))
     totals = {name: int(value) for name, value in (await client.hash("totals")).items()}
     paused = await Pauses(client).all()
-    return Overview(stream, pending, lag, opened, ripe, parked, frozen, deliveries, due, dead, totals, paused)
+    outages = tuple(one for one in (await Circuits(client).all(now)).values() if one.closed is None)
+    return Overview(stream, pending, lag, opened, ripe, parked, frozen, deliveries, due, dead, totals, paused, outages)
 
 
 def _number(value: object) -> int | None:
