@@ -62,14 +62,8 @@ class Herald:
         if notice is None or operator is None:
             return
         headers, body = composer.compose(notice)
-        mail = NoticeMail(
-            composer.ident(notice),
-            self._settings.bounce_address.address,
-            operator.address,
-            headers,
-            body,
-            operator.smtputf8,
-        )
+        bounces = self._settings.bounce_address.address
+        mail = NoticeMail(composer.ident(notice), bounces, operator, headers, body)
         if await self._notices.make(notice, found, mail):
             self._switched_off -= set(notice.switched_off)
             self._telemetry.noticed(notice.buried, len(notice.outages), len(notice.switched_off))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kinto_notify.address import Mailbox
 from kinto_notify.notice import GATHER_MS, NOTICE_IDENTITY, Found, Notice, Outage, decide
 from kinto_notify.store.circuits import Circuits
 from kinto_notify.store.client import Client
@@ -10,7 +11,8 @@ from kinto_notify.store.deliveries import Deliveries, Fate, Settlement
 from kinto_notify.store.notices import NoticeMail, Notices
 from kinto_notify.store.overview import overview
 
-MAIL = NoticeMail("notice-1", "bounce@example.org", "ops@example.org", b"To: ops\r\n", b"\r\nbody", False)
+OPS = Mailbox("", "ops@example.org")
+MAIL = NoticeMail("notice-1", "bounce@example.org", OPS, b"To: ops\r\n", b"\r\nbody")
 RELAY = "smtp://relay.example.org:25"
 
 
@@ -57,7 +59,7 @@ async def test_two_daemons_that_decide_at_once_send_one(client: Client, notices:
     assert not await notices.make(notice_of(other, now + 1), other, MAIL)
     (delivery,) = (await Deliveries(client).lease(10)).deliveries
     assert (delivery.recipient, delivery.identity) == ("ops@example.org", NOTICE_IDENTITY)
-    assert await Deliveries(client).bodies([delivery.body]) == {"notice-1": b"\r\nbody"}
+    assert await Deliveries(client).bodies([("notice-1", False)]) == {("notice-1", False): b"\r\nbody"}
     assert decide(await notices.look(now + 2), (), now + 2) is None
 
 

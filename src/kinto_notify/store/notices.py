@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import cast
 
+from kinto_notify.address import Mailbox
 from kinto_notify.notice import NOTICE_IDENTITY, Found, Notice, plain_reason
 from kinto_notify.store.circuits import Circuits
 from kinto_notify.store.client import Argument, Client, translated
@@ -18,10 +19,9 @@ class NoticeMail:
 
     ident: str
     sender: str
-    recipient: str
+    recipient: Mailbox
     headers: bytes
     body: bytes
-    smtputf8: bool
 
 
 class Notices:
@@ -60,6 +60,7 @@ class Notices:
             for key, one in (await Circuits(self._client).all(notice.made)).items()
             if one.closed is not None and one in notice.outages
         ]
-        arguments: list[Argument] = [found.last, notice.made, NOTICE_IDENTITY, mail.ident, mail.sender, mail.recipient]
-        arguments += [mail.headers, mail.body, int(mail.smtputf8), *closed]
+        arguments: list[Argument] = [found.last, notice.made, NOTICE_IDENTITY, mail.ident, mail.recipient.fingerprint]
+        arguments += [mail.sender, mail.recipient.address, mail.headers, mail.body, int(mail.recipient.smtputf8)]
+        arguments += closed
         return await self._client.run("notice", self._client.key("deliveries"), arguments) == 1
