@@ -38,9 +38,9 @@ PARENT = "/buckets/b/collections/c"
 #: As the triggers of Kinto's schema would write them, one by one, for a minute.
 _FILL = """
 SET LOCAL session_replication_role = replica;
-INSERT INTO objects (id, parent_id, resource_name, last_modified, data)
+INSERT INTO objects (id, parent_id, resource_name, last_modified, data, deleted)
 SELECT 'r' || n, :parent, 'record', now() - interval '1 day' + n * interval '1 ms',
-    jsonb_build_object('id', 'r' || n, 'title', 'Record ' || n, 'status', 'draft', 'words', n)
+    jsonb_build_object('id', 'r' || n, 'title', 'Record ' || n, 'status', 'draft', 'words', n), false
 FROM generate_series(1, :number) AS n
 """
 

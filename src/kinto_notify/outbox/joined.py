@@ -17,6 +17,7 @@ from kinto_notify import wire
 from kinto_notify.errors import OutboxUnavailable
 from kinto_notify.outbox.brief import brief, probes
 from kinto_notify.outbox.capture import Captured, id_of, modified
+from kinto_notify.outbox.request import stands
 from kinto_notify.outbox.resource import container_uri, storage_parent
 from kinto_notify.outbox.split import DEPTH, Entry, entries
 from kinto_notify.outbox.storage import StorageView
@@ -126,7 +127,10 @@ class Joined:
             self._outbox.commit(receipt)
 
     def tpc_abort(self, transaction: Any) -> None:
-        """Forget the entries: somebody else's vote or commit failed."""
+        """Forget the entries: somebody else's vote or commit failed. Unless the change stands all the same."""
+        if stands(transaction):
+            self.tpc_finish(transaction)
+            return
         self._over = True
         self._forget()
 

@@ -14,6 +14,8 @@ from kinto_notify.outbox.capture import Origin
 
 _MAX_AGENT = 500
 _MAX_ROOTS = 32
+#: The sort key of zope.sqlalchemy's data manager of one phase, which Kinto uses.
+_DATABASE = "~sqlalchemy:"
 _PLACE = ("wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME")
 
 
@@ -47,6 +49,18 @@ def remember_begin(request: Any) -> None:
 def partly_rolled_back(request: Any, joined: Any) -> bool:
     """Tell whether a sub-request rolled back what was written before it: the transaction is another one then."""
     return request.__dict__.get("kinto_notify_began") is not joined
+
+
+def stands(ended: Any) -> bool:
+    """Tell of a transaction that somebody has failed in whether its change is there to stay all the same.
+
+    Kinto's database sorts last and commits in its vote. Whoever fails after that, in a vote or in the finish, undoes
+    nothing; nor can anybody where all have voted. `transaction` itself tells the others of an abort in both cases.
+    """
+    voted = getattr(ended, "_voted", None) or {}
+    managers = list(getattr(ended, "_resources", None) or ())
+    databases = [manager for manager in managers if str(manager.sortKey()).startswith(_DATABASE)]
+    return bool(managers) and all(id(manager) in voted for manager in databases or managers)
 
 
 def origin_of(request: Any) -> Origin:
