@@ -6,6 +6,7 @@ import pytest
 
 from kinto_notify.smarthost import parse_relays
 from kinto_notify.smtp.pool import Pool
+from kinto_notify.smtp.resolver import Resolver
 from support.envelopes import QUICK
 from support.smtp_server import SmtpServer
 
@@ -18,6 +19,6 @@ async def server() -> AsyncIterator[SmtpServer]:
 
 @pytest.fixture
 async def pool(server: SmtpServer) -> AsyncIterator[Pool]:
-    made = Pool(parse_relays(server.url), sessions=3, timeouts=QUICK, hostname="kinto.example.org")
+    made = Pool(parse_relays(server.url), sessions=3, timeouts=QUICK, resolver=Resolver("kinto.example.org"))
     yield made
     await made.close()

@@ -8,6 +8,7 @@ from kinto_notify.delivery import Refused, Sent
 from kinto_notify.errors import ConfigError, RelayFault
 from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.pool import Pool
+from kinto_notify.smtp.resolver import Resolver
 from kinto_notify.smtp.timeouts import Timeouts
 from support.envelopes import MESSAGE, envelope
 from support.smtp_server import SmtpServer, say
@@ -15,7 +16,7 @@ from support.smtp_server import SmtpServer, say
 
 async def test_a_message_arrives_with_its_envelope() -> None:
     async with SmtpServer() as server:
-        pool = Pool(parse_relays(server.url), sessions=2, hostname="kinto.example.org")
+        pool = Pool(parse_relays(server.url), sessions=2, resolver=Resolver("kinto.example.org"))
         outcome = await pool.send(envelope())
         assert outcome == Sent(outcome.reply)
         assert str(outcome.reply) == "250 2.0.0 queued (at dot)"
@@ -157,7 +158,7 @@ async def test_s20_a_server_that_knows_only_helo_is_served() -> None:
 
 async def test_a_host_without_a_full_name_says_its_address() -> None:
     async with SmtpServer() as server:
-        pool = Pool(parse_relays(server.url), sessions=1, hostname="an_odd host")
+        pool = Pool(parse_relays(server.url), sessions=1, resolver=Resolver("an_odd host"))
         await pool.send(envelope())
         assert server.connections[0].lines[0] == b"EHLO [127.0.0.1]"
         await pool.close()

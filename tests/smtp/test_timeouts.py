@@ -12,6 +12,7 @@ from kinto_notify.delivery import Deferred, Sent
 from kinto_notify.errors import RelayFault
 from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.pool import Pool
+from kinto_notify.smtp.resolver import Resolver
 from kinto_notify.smtp.timeouts import Timeouts
 from support.envelopes import MESSAGE, QUICK, envelope
 from support.smtp_crawler import Crawler
@@ -98,7 +99,7 @@ async def test_s01_a_black_hole_has_the_time_of_a_connect() -> None:
                 filler.connect_ex(address)
                 fillers.append(filler)
             relay = Relay("127.0.0.1", address[1], Tls.CLEAR)
-            pool = Pool((relay,), sessions=1, timeouts=only(connect=0.3), hostname="kinto.example.org")
+            pool = Pool((relay,), sessions=1, timeouts=only(connect=0.3), resolver=Resolver("kinto.example.org"))
             with pytest.raises(RelayFault, match="at connect: no answer in time"):
                 await pool.send(envelope())
             await pool.close()

@@ -31,14 +31,14 @@ class Pool:
         sessions: int,
         ca: Path | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-        hostname: str | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         if not relays or sessions < 1:
             raise ConfigError("SMTP: at least one relay and one session are needed")
         self._lanes = {relay: Lane(relay, sessions, timeouts) for relay in relays}
         self._sessions = sessions
         self._timeouts = timeouts
-        self._resolver = Resolver(hostname)
+        self._resolver = resolver or Resolver()
         self._tls = tls_context(ca) if any(relay.tls is not Tls.CLEAR for relay in relays) else None
         self._busy = 0
         self._closed = False

@@ -8,21 +8,25 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-Found = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]]
+#: What `getaddrinfo` returns: family, type, protocol, canonical name, socket address.
+Found = Sequence[tuple[int, int, int, str, tuple[object, ...]]]
+LookUp = Callable[..., Found]
 T = TypeVar("T")
 
 
 class Resolver:
     """One loop's lookups. Those for the same host run once, however many sessions wait for it.
 
-    `name` is our own full name where it is known already; looking it up takes long where the DNS is ill.
+    `name` is our own full name where it is known already; looking it up takes long where the DNS is ill. `look_up` may
+    block for as long as it likes.
     """
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, look_up: LookUp = socket.getaddrinfo) -> None:
         self._known = name
+        self._look_up = look_up
         self._asked: dict[tuple[str, int], asyncio.Future[Found]] = {}
         self._name: asyncio.Future[str] | None = None
 
@@ -30,10 +34,10 @@ class Resolver:
         """Return the addresses of a host in the order of preference; a cancelled wait leaves the lookup to others."""
         with contextlib.suppress(socket.gaierror):
             # An address asks nobody.
-            return _look_up(host, port, socket.AI_NUMERICHOST)
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         key = (host, port)
         if key not in self._asked:
-            asked = self._asked[key] = _aside(lambda: _look_up(host, port))
+            asked = self._asked[key] = _aside(lambda: self._look_up(host, port, type=socket.SOCK_STREAM))
             asked.add_done_callback(lambda _: self._asked.pop(key, None))
         return await asyncio.shield(self._asked[key])
 
@@ -44,10 +48,6 @@ class Resolver:
         if self._name is None:
             self._name = _aside(socket.getfqdn)
         return await asyncio.shield(self._name)
-
-
-def _look_up(host: str, port: int, flags: int = 0) -> Found:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)  # type: ignore[return-value]
 
 
 def _aside(work: Callable[[], T]) -> asyncio.Future[T]:
