@@ -92,9 +92,8 @@ class Courier:
         try:
             async with asyncio.timeout(IDLE_S):
                 await self._pool.ready()
-            # One delivery finds out; the others wait for what it says.
-            if not self.busy:
-                await self.start(limit=1)
+            # One delivery finds out; the others wait for what it says. One that stalls elsewhere is not waited for.
+            await self.start(limit=1)
             await wait_for(self._freed, IDLE_S)
             self._freed.clear()
         except TimeoutError:

@@ -7,7 +7,8 @@
         mails = await server.wait_for(1)
 
 Phases: connect, ehlo, helo, starttls, auth, rset, mail, rcpt, data, dot, quit. Recipients script themselves by their
-local part: `refuse-550@`, `defer-450@` at RCPT, `data-451@`, `dot-554@` there, `greylist@` 450 once per recipient.
+local part: `refuse-550@`, `defer-450@` at RCPT, `data-451@`, `dot-554@` there, `greylist@` 450 once per recipient;
+`stall@` gets no answer at RCPT until `patience` is set.
 """
 
 import asyncio
@@ -54,6 +55,7 @@ class SmtpServer:
         self.refused = 0
         #: How often each phase was reached.
         self.reached: Counter[str] = Counter()
+        self.patience = asyncio.Event()
         self._grey: set[str] = set()
         self._server: asyncio.Server | None = None
 
@@ -204,6 +206,9 @@ class SmtpServer:
         elif address.startswith("greylist") and address not in self._grey:
             self._grey.add(address)
             normal = "450 4.2.0 greylisted"
+        elif address.startswith("stall"):
+            self.reached["stall"] += 1
+            await self.patience.wait()
         if (await self._step(connection, "rcpt", normal)).reply[:1] == b"2":
             connection.recipients.append(address)
 
@@ -295,6 +300,10 @@ class SmtpServerThread:
     def stop(self) -> None:
         """Cut everything; `start` listens on the same port again."""
         asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(20)
+
+    def be_patient(self) -> None:
+        """Answer those that stall."""
+        self._loop.call_soon_threadsafe(self.server.patience.set)
 
     def wait_for(self, count: int, timeout: float = 20.0) -> list[Mail]:
         return asyncio.run_coroutine_threadsafe(self.server.wait_for(count, timeout), self._loop).result(timeout + 5)
