@@ -7,13 +7,14 @@ becomes a dead letter with its reason.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from kinto_notify.compose.composer import Composer
 from kinto_notify.digest import FrozenDigest
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.store.alone import Alone
-from kinto_notify.store.digests import Addressed, Digests, Step, Unreadable
+from kinto_notify.store.digests import LEASE_MS, Addressed, Digests, Due, Step, Unreadable
 from kinto_notify.telemetry import Telemetry
 
 #: Deliveries to a script, so that it stays under some milliseconds.
@@ -41,6 +42,9 @@ class Digester:
     ) -> None:
         self._digests = digests
         self._alone = alone
+        # What was leased and is not done: after a fault of Redis nobody else would have it before the lease ends.
+        self._in_hand: Due | None = None
+        self._ours_until = 0.0
         self._composer = composer
         self._telemetry = telemetry
         self._bounce_address = bounce_address
@@ -48,7 +52,7 @@ class Digester:
 
     async def work(self) -> int:
         """Compose what is due, up to a batch; return how many digests it had."""
-        due = await self._digests.freeze(BATCH)
+        due = await self._due()
         if due.newer:
             self._telemetry.newer_forms(due.newer)
         for spoilt in due.unreadable:
@@ -58,7 +62,17 @@ class Digester:
         for digest in due:
             if digest.fence > WORN_LEASES:
                 await self._compose_alone(digest)
+        self._in_hand = None
         return len(due) + len(due.unreadable)
+
+    async def _due(self) -> Due:
+        """Return what a fault of Redis left in our hands, while it is ours; else what is due now."""
+        if self._in_hand is None or time.monotonic() >= self._ours_until:
+            # Before the question: by Redis' clock the lease begins later.
+            self._ours_until = time.monotonic() + LEASE_MS / 1000
+            self._in_hand = None
+            self._in_hand = await self._digests.freeze(BATCH)
+        return self._in_hand
 
     async def _compose(self, digests: Sequence[FrozenDigest]) -> None:
         steps: list[Step] = []

@@ -112,7 +112,12 @@ def test_redis_behind_a_path(tmp_path: Path, smtp: SmtpServerThread) -> None:
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("redis://localhost/0?sockettimeout=1", "has an option that is not known"),
+        pytest.param("redis://localhost/0?sockettimeout=1", "may not set 'sockettimeout'", id="unknown"),
+        pytest.param("redis://localhost/0?ssl_nothing=1", "has an option that is not known", id="unknown TLS"),
+        pytest.param(
+            "redis://localhost/0?socket_timeout=0.5", "may not set 'socket_timeout'", id="R14 shorter than BLOCK"
+        ),
+        pytest.param("redis://localhost/0?retry_on_timeout=yes", "may not set 'retry_on_timeout'", id="hidden retries"),
         ("redis+cluster://localhost:1", "redis+cluster:// has no effect in this version"),
     ],
 )

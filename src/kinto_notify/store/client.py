@@ -14,7 +14,7 @@ from redis import exceptions
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from kinto_notify.errors import ConfigError, KintoNotifyError, StoreUnavailable
-from kinto_notify.store.connection import connect
+from kinto_notify.store.connection import connect, disconnect
 from kinto_notify.wire import check_namespace, events_key
 
 #: XAUTOCLAIM came with Redis 6.2; Valkey tells a Redis version too.
@@ -183,4 +183,4 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.redis.aclose()
+        await disconnect(self.redis)

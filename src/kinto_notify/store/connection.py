@@ -5,11 +5,11 @@ blocking read that is longer than its socket timeout.
 """
 
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 #: How long a read of the stream blocks: short, so that a drain need not cancel it (entries could be lost in flight).
@@ -18,6 +18,11 @@ BLOCK_MS = 1_000
 SOCKET_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
 _SENTINEL_PORT = 26379
+#: A sentinel answers from memory. One that hangs must not keep us from asking the next, while a fail-over goes on.
+_SENTINEL_TIMEOUT_S = 2.0
+#: What the query of a URL may say. What it says of time-outs, retries and encodings would win over what we rely on: a
+#: socket that gives up before a blocked read does finds Redis dead each time.
+_QUERY = ("db", "username", "password", "client_name")
 
 
 def connect(url: str) -> Redis:
@@ -27,6 +32,10 @@ def connect(url: str) -> Redis:
         return _primary(url)
     if scheme not in ("redis", "rediss", "unix"):
         raise ValueError(f"{scheme}:// has no effect in this version; use redis://, rediss:// or unix://")
+    for name, _ in parse_qsl(urlsplit(url).query):
+        if name not in _QUERY and not name.startswith("ssl_"):
+            allowed = ", ".join(_QUERY)
+            raise ValueError(f"its query (after the '?') may not set {name[:40]!r}, but {allowed} and ssl_*")
     made: Redis = Redis.from_url(url, **_options(tcp=scheme != "unix"))
     try:
         # This only shows whether the options of the URL's query are known.
@@ -34,6 +43,15 @@ def connect(url: str) -> Redis:
     except TypeError:
         raise ValueError("its query (after the '?') has an option that is not known") from None
     return made
+
+
+async def disconnect(client: Redis) -> None:
+    """Close all connections of a client that `connect` made, those to the sentinels too."""
+    pool = client.connection_pool
+    await client.aclose()
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def _primary(url: str) -> Redis:
@@ -49,7 +67,11 @@ def _primary(url: str) -> Redis:
     named = {name: value for name, value in (("username", user), ("password", password)) if value}
     # redis-py has no types for this class.
     make: Any = Sentinel
-    sentinel = make([_node(host) for host in hosts.split(",")], **_options(tcp=True))
+    asking = _options(tcp=True) | {
+        "socket_timeout": _SENTINEL_TIMEOUT_S,
+        "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
+    }
+    sentinel = make([_node(host) for host in hosts.split(",")], sentinel_kwargs=asking)
     primary: Redis = sentinel.master_for(service, db=int(database or 0), **named, **_options(tcp=True))
     return primary
 

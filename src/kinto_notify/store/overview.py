@@ -92,12 +92,16 @@ class Examination:
 async def examine(client: Client) -> Examination:
     """Look at version, eviction policy and persistence; `StoreUnavailable` if Redis does not answer."""
     async with translated():
-        info = cast(dict[str, object], await client.redis.info())
+        return judge(cast(dict[str, object], await client.redis.info()))
+
+
+def judge(info: Mapping[str, object]) -> Examination:
+    """Decide what is wrong with a server by what its INFO says. Pure."""
     version = str(info.get("redis_version", "0"))
     shown = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     fatal: list[str] = []
     doubts: list[str] = []
-    if tuple(int(part) for part in version.split(".")[:2]) < REDIS_FLOOR:
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < REDIS_FLOOR:
         fatal.append(f"{shown} is too old: 6.2 or later is needed (XAUTOCLAIM)")
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":

@@ -1,4 +1,4 @@
--- rights: try every command that our scripts use, on a key of no meaning; returns those that our user has no right to.
+-- rights: try every command that our scripts and we use, on a key of no meaning; returns those that our user may not.
 --
 -- A script that is stopped half-way by a missing right leaves half of its work behind: an entry acknowledged and never
 -- due. So they are looked at before the first script. KEYS[1] is such a key. ARGV: prefix.
@@ -45,11 +45,14 @@ try('ZRANGE', key, 0, 0)
 try('ZREVRANGE', key, 0, 0)
 try('ZRANGEBYSCORE', key, '-inf', 1)
 try('ZSCORE', key, 'a')
-try('ZREVRANGE', key, 0, 0)
 try('ZREMRANGEBYSCORE', key, '-inf', 0)
 try('ZREM', key, 'a')
 redis.call('DEL', key)
 try('XADD', key, '*', 'a', 1)
+try('XGROUP', 'CREATE', key, 'other', '0')
+try('XREADGROUP', 'GROUP', 'other', 'none', 'COUNT', 1, 'STREAMS', key, '>')
+try('XAUTOCLAIM', key, 'other', 'none', 0, '0-0', 'COUNT', 1)
+try('XINFO', 'CONSUMERS', key, 'other')
 try('XACK', key, 'none', '0-1')
 try('XPENDING', key, 'none', '-', '+', 1)
 try('XINFO', 'GROUPS', key)
