@@ -14,7 +14,7 @@ from kinto_notify.compose.composer import Composer
 from kinto_notify.digest import FrozenDigest
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.store.alone import Alone
-from kinto_notify.store.digests import LEASE_MS, Addressed, Digests, Due, Step, Unreadable
+from kinto_notify.store.digests import LEASE_MS, Addressed, Digests, Step, Unreadable
 from kinto_notify.telemetry import Telemetry
 
 #: Deliveries to a script, so that it stays under some milliseconds.
@@ -43,7 +43,7 @@ class Digester:
         self._digests = digests
         self._alone = alone
         # What was leased and is not done: after a fault of Redis nobody else would have it before the lease ends.
-        self._in_hand: Due | None = None
+        self._in_hand: dict[str, FrozenDigest] = {}
         self._ours_until = 0.0
         self._composer = composer
         self._telemetry = telemetry
@@ -52,27 +52,27 @@ class Digester:
 
     async def work(self) -> int:
         """Compose what is due, up to a batch; return how many digests it had."""
-        due = await self._due()
+        met = await self._lease() if not self._in_hand or time.monotonic() >= self._ours_until else 0
+        digests = list(self._in_hand.values())
+        # Those that may be fatal come last, so that the others are out of it.
+        await self._compose([digest for digest in digests if digest.fence <= WORN_LEASES])
+        for digest in digests:
+            if digest.fence > WORN_LEASES:
+                await self._compose_alone(digest)
+        return max(met, len(digests))
+
+    async def _lease(self) -> int:
+        """Take in hand what is due; return how many digests were met."""
+        # Before the question: by Redis' clock the lease begins later.
+        self._ours_until = time.monotonic() + LEASE_MS / 1000
+        self._in_hand = {}
+        due = await self._digests.freeze(BATCH)
+        self._in_hand = {digest.id: digest for digest in due}
         if due.newer:
             self._telemetry.newer_forms(due.newer)
         for spoilt in due.unreadable:
             await self._bury(spoilt, "cannot be read as it is stored")
-        # Those that may be fatal come last, so that the others are out of it.
-        await self._compose([digest for digest in due if digest.fence <= WORN_LEASES])
-        for digest in due:
-            if digest.fence > WORN_LEASES:
-                await self._compose_alone(digest)
-        self._in_hand = None
         return len(due) + len(due.unreadable)
-
-    async def _due(self) -> Due:
-        """Return what a fault of Redis left in our hands, while it is ours; else what is due now."""
-        if self._in_hand is None or time.monotonic() >= self._ours_until:
-            # Before the question: by Redis' clock the lease begins later.
-            self._ours_until = time.monotonic() + LEASE_MS / 1000
-            self._in_hand = None
-            self._in_hand = await self._digests.freeze(BATCH)
-        return self._in_hand
 
     async def _compose(self, digests: Sequence[FrozenDigest]) -> None:
         steps: list[Step] = []
@@ -111,6 +111,7 @@ class Digester:
 
     async def _bury(self, digest: FrozenDigest | Unreadable, reason: str) -> None:
         await self._digests.bury(digest, reason)
+        self._in_hand.pop(digest.id, None)
         subscription = digest.key.identity if isinstance(digest, FrozenDigest) else "unknown"
         self._telemetry.digest_buried(digest.id, subscription, reason)
 
@@ -119,6 +120,7 @@ class Digester:
             self._ready()
         for step in steps:
             if step.last:
+                self._in_hand.pop(step.digest.id, None)
                 self._telemetry.composed(step.digest, len(step.digest.recipients))
 
 

@@ -246,11 +246,11 @@ def test_r13_a_half_open_connection_is_given_up(
         with DaemonProcess(tmp_path, url, smtp.url, **machine) as daemon:
             published(redis_server, "before")
             delivered(smtp, "before")
+            accepted = proxy.accepted
             proxy.freeze()
             published(redis_server, "meanwhile")
             (told, *_) = daemon.wait_told("redis unavailable")
             assert "imeout" in told["reason"]
-            accepted = proxy.accepted
             proxy.thaw()
             delivered(smtp, "before", "meanwhile")
             eventually(lambda: proxy.accepted > accepted)

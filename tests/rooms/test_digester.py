@@ -128,3 +128,35 @@ async def test_r01_faults_of_redis_never_bury_a_digest(redis_server: RedisServer
     assert (await client.hash("alone"))[digest.id] == b"1"
     await room(client).work()
     assert await client.hash("alone") == {}
+
+
+async def test_a_fault_of_redis_keeps_no_digest_waiting_for_the_end_of_its_lease(
+    redis_server: RedisServer, client: Client
+) -> None:
+    """What was leased stays in hand, and is composed as soon as Redis takes it; each is counted once."""
+    await due(client, "a", "b")
+    rights = ["+@all", "-hsetnx"]
+    await client.redis.acl_setuser("slow", enabled=True, nopass=True, keys=["*"], commands=rights)
+    halved = Client(redis_server.url.replace("redis://", "redis://slow:x@"), client.prefix.strip("{}"))
+    halved._permitted = True
+    telemetry = Telemetry()
+    made = Digester(
+        Digests(halved),
+        Alone(halved),
+        lambda: Composer(sender=SENDER),
+        telemetry,
+        bounce_address="b@example.org",
+        ready=lambda: None,
+    )
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await made.work()
+        halved._permitted = True
+    await client.redis.acl_setuser("slow", enabled=True, nopass=True, keys=["*"], commands=["+@all"])
+    # Nobody else would get them yet.
+    assert await Digests(client).freeze(10) == []
+    assert await made.work() == 2
+    assert await made.work() == 0
+    await halved.close()
+    assert (await overview(client)).deliveries == 2
+    assert telemetry.registry.get_sample_value("kinto_notify_digests_total", {"result": "composed"}) == 2
