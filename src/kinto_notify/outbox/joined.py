@@ -7,7 +7,8 @@ fails a write: what goes wrong here is logged and counted. In strict mode it rai
 
 import json
 import logging
-from collections.abc import Hashable, Sequence
+import sys
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ from kinto_notify import wire
 from kinto_notify.errors import OutboxUnavailable
 from kinto_notify.outbox.brief import brief, probes
 from kinto_notify.outbox.capture import Captured, id_of, modified
-from kinto_notify.outbox.request import stands
+from kinto_notify.outbox.request import cut_off, stands
 from kinto_notify.outbox.resource import container_uri, storage_parent
 from kinto_notify.outbox.split import DEPTH, Entry, entries
 from kinto_notify.outbox.storage import StorageView
@@ -33,7 +34,7 @@ _R = TypeVar("_R")
 
 
 class TwoPhaseOutbox(Protocol[_R]):
-    """Where entries wait; none of the three may raise, but for `prepare` where it is strict."""
+    """Where entries wait; none of the four may raise, but for `prepare` where it is strict."""
 
     def prepare(self, entries: Sequence[Entry], probe: str, *, final: bool = False) -> _R:
         """Keep entries whose transaction is about to commit; `final`: nobody else has a say in that."""
@@ -43,6 +44,9 @@ class TwoPhaseOutbox(Protocol[_R]):
 
     def abort(self, receipt: _R) -> None:
         """Forget them."""
+
+    def doubt(self, receipt: _R) -> None:
+        """Let them go out, marked, where only a database could say whether they were committed, and it is away."""
 
 
 @dataclass(slots=True)
@@ -121,18 +125,21 @@ class Joined:
     def tpc_finish(self, transaction: Any) -> None:
         """Let the entries go out."""
         self._over = True
-        self._events.clear()
-        receipts, self._receipts = self._receipts, []
-        for receipt in receipts:
-            self._outbox.commit(receipt)
+        self._let_go(self._outbox.commit)
 
     def tpc_abort(self, transaction: Any) -> None:
-        """Forget the entries: somebody else's vote or commit failed. Unless the change stands all the same."""
+        """Forget the entries: somebody else's vote or commit failed. Unless the change stands, or may.
+
+        Called in the handler of what was raised.
+        """
         if stands(transaction):
             self.tpc_finish(transaction)
             return
         self._over = True
-        self._forget()
+        if cut_off(sys.exception()):
+            self._let_go(self._outbox.doubt)
+        else:
+            self._forget()
 
     def abort(self, transaction: Any) -> None:
         """Forget what was captured, if the vote has not been yet.
@@ -149,11 +156,14 @@ class Joined:
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._events.clear()
         self._done = 0
+        self._let_go(self._outbox.abort)
+
+    def _let_go(self, step: Callable[[Any], None]) -> None:
+        self._events.clear()
         receipts, self._receipts = self._receipts, []
         for receipt in receipts:
-            self._outbox.abort(receipt)
+            step(receipt)
 
     def _write(self, *, final: bool) -> None:
         """Write down what was captured since the last time."""

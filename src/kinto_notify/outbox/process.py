@@ -63,7 +63,7 @@ class Process:
         self.files: deque[File] = deque()
         self.closed_until = 0.0
         #: Verdicts that no file took.
-        self.undecided: deque[tuple[Receipt, bool]] = deque()
+        self.undecided: deque[tuple[Receipt, bool | None]] = deque()
         self._held: deque[Entry] = deque()
         self._held_bytes = 0
 

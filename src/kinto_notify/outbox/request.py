@@ -63,6 +63,12 @@ def stands(ended: Any) -> bool:
     return bool(managers) and all(id(manager) in voted for manager in databases or managers)
 
 
+def cut_off(error: BaseException | None) -> bool:
+    """Tell whether a database's connection was lost: in a COMMIT, nobody knows what became of that."""
+    # SQLAlchemy's word for it, which is not imported here.
+    return getattr(error, "connection_invalidated", False) is True
+
+
 def origin_of(request: Any) -> Origin:
     """Describe the HTTP request, always the same: all events of a batch tell one id."""
     known: Origin | None = request.__dict__.get("kinto_notify_origin")

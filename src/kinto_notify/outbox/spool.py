@@ -83,6 +83,10 @@ class Spool:
         """Forget the rows of a transaction that did not commit."""
         self._decide(frame.ABORTED, ticket)
 
+    def doubt(self, ticket: Ticket) -> None:
+        """Say that nobody knows whether the transaction of a ticket has committed: its rows go out, marked."""
+        self._decide(frame.MAYBE, ticket)
+
     def finish(self) -> None:
         """Take no more rows, only what becomes of those that are here."""
         with self._lock:
@@ -108,7 +112,7 @@ class Spool:
         with self._lock:
             self._append(frame.verdict(kind, ticket.first, ticket.last))
             self._undecided -= 1
-        if kind == frame.COMMITTED:
+        if kind != frame.ABORTED:
             # It is written, and the rows are on the disk: without it they would be in doubt after a power cut.
             with contextlib.suppress(OSError):
                 self._sync()

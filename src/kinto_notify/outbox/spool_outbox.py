@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Sequence
 
+from kinto_notify.outbox.brief import marked
 from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
@@ -79,18 +80,25 @@ class SpoolOutbox:
         if receipt.spool is not None and not receipt.final:
             self._decide(receipt, committed=False)
 
-    def _decide(self, receipt: Receipt, *, committed: bool) -> None:
+    def doubt(self, receipt: Receipt) -> None:
+        """Let the entries go out, marked: nobody knows whether they were committed."""
+        if receipt.spool is None:
+            self._hold([marked(entry) for entry in receipt.entries])
+        elif not receipt.final:
+            self._decide(receipt, committed=None)
+
+    def _decide(self, receipt: Receipt, *, committed: bool | None) -> None:
         spool, ticket = receipt.spool, receipt.ticket
         if spool is None or ticket is None:
             return
         try:
-            (spool.commit if committed else spool.abort)(ticket)
+            {True: spool.commit, False: spool.abort, None: spool.doubt}[committed](ticket)
         except OSError as error:
-            self._failed("note a commit" if committed else "note a rollback", error)
+            self._failed("note a rollback" if committed is False else "note a commit", error)
             if not spool.closed:
                 self._here().undecided.append((receipt, committed))
-            elif committed:
-                self._hold(receipt.entries)
+            elif committed is not False:
+                self._hold(receipt.entries if committed else [marked(entry) for entry in receipt.entries])
 
     # --- the relay's side --------------------------------------------------------------------------------------
 

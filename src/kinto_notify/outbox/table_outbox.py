@@ -82,6 +82,12 @@ class TableOutbox:
         if receipt is not None:
             self._spool.abort(receipt)
 
+    def doubt(self, receipt: Receipt | None) -> None:
+        """Let the entries go out, marked, that are in the spool; of those in the database that knows."""
+        self.news = True
+        if receipt is not None:
+            self._spool.doubt(receipt)
+
     # --- the relay's side --------------------------------------------------------------------------------------
 
     def turn(self, append: Callable[[Sequence[Entry]], None]) -> int:

@@ -12,6 +12,9 @@ import transaction
 import webtest
 from kinto.core.events import ResourceChanged
 
+from support.kinto_app import close
+from support.postgres import PostgresServer
+from support.proxy import Proxy
 from support.stream import StreamReader, eventually
 
 MakeApp = Callable[..., webtest.TestApp]
@@ -69,3 +72,22 @@ def test_an_event_is_told_if_and_only_if_its_change_stands(
     expected = ["odd", "even"] if stands else ["even"]
     eventually(lambda: len(stream.changes()) >= len(expected))
     assert [change["id"] for _, change in stream.changes()] == expected
+
+
+@pytest.mark.parametrize("outbox", ["spool", "postgresql"])
+def test_k24_a_commit_whose_reply_is_lost(
+    make_pg_app: MakeApp, stream: StreamReader, sql: Cursor, postgres: PostgresServer, outbox: str
+) -> None:
+    """It was carried out, and Kinto answers 500. The spool tells of it, marked; the table knows."""
+    with Proxy(postgres.port) as proxy:
+        url = postgres.url.replace(f":{postgres.port}/", f":{proxy.port}/")
+        app = make_pg_app(outbox=outbox, settings={"storage_url": url, "permission_url": url})
+        proxy.swallow = b"COMMIT"
+        app.put_json("/v1/buckets/odd", status=[500, 503])
+        assert proxy.swallowed == 1
+        sql.execute("SELECT count(*) FROM objects WHERE id = 'odd' AND NOT deleted")
+        assert sql.fetchone() == (1,)
+        (event,) = stream.wait(1)
+        assert event["data"]["changes"][0]["id"] == "odd"
+        assert event["data"].get("maybe", False) is (outbox == "spool")
+        close(app)
