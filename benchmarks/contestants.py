@@ -23,14 +23,6 @@ from tools.write_cost import settled
 MAIL_AWAY_S, REDIS_AWAY_S = 0.020, 0.100
 #: A namespace for each of ours, so that each can count its own.
 NAMESPACE, FAR_NAMESPACE = "kinto-notify", "far"
-#: Where the objects are. PostgreSQL will have its settings here.
-STORAGES: Mapping[str, Mapping[str, str]] = {
-    "memory": {
-        "storage_backend": "kinto.core.storage.memory",
-        "cache_backend": "kinto.core.cache.memory",
-        "permission_backend": "kinto.core.permission.memory",
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +105,6 @@ def contestants(place: Path) -> Iterator[list[Contestant]]:
         ]  # fmt: skip
 
 
-def as_json(contestant: Contestant, storage: str) -> str:
+def as_json(contestant: Contestant, storage: Mapping[str, str]) -> str:
     """Return what the process of a contestant is told."""
-    return json.dumps({"settings": {**STORAGES[storage], **contestant.settings}, "metadata": contestant.metadata})
+    return json.dumps({"settings": {**storage, **contestant.settings}, "metadata": contestant.metadata})

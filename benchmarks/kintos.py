@@ -51,7 +51,7 @@ def record(number: int) -> str:
 class InProcess:
     """The application called in its own process, without a server."""
 
-    def __init__(self, contestant: Contestant, storage: str, _directory: Path) -> None:
+    def __init__(self, contestant: Contestant, storage: Mapping[str, str], _directory: Path) -> None:
         command = [sys.executable, "-W", "ignore", str(Path(__file__)), as_json(contestant, storage)]
         self._child = subprocess.Popen(
             command,
@@ -96,7 +96,7 @@ def serve(told: str) -> None:
 class OverHttp:
     """`kinto start` in a process of its own; one connection, as a proxy in front of Kinto keeps it."""
 
-    def __init__(self, contestant: Contestant, storage: str, directory: Path) -> None:
+    def __init__(self, contestant: Contestant, storage: Mapping[str, str], directory: Path) -> None:
         self._server = _Server(directory, json.loads(as_json(contestant, storage))["settings"]).start()
         self._link = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=60)
         token = base64.b64encode(":".join(KINTO_USER).encode()).decode()

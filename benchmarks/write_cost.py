@@ -1,13 +1,14 @@
 """What a write to Kinto costs with each way to tell of it: all in one run, in turns.
 
-    python benchmarks/write_cost.py [process | http] [--rounds 60] [--block 20]
+    python benchmarks/write_cost.py [process | http] [--storage memory] [--rounds 60] [--block 20]
 
-In: nothing but this machine. Out: for each way (webtest in Kinto's own process; HTTP to `kinto start`) a table: the
-median and the 95th percentile of a small record's PUT, the processor time of Kinto's whole process for each (relay and
-all, and least disturbed by other work on the machine), and what they are more than those of the two Kintos that tell
-nobody. Each contestant works alone, a block at a time, in an order that turns; what its writes set off (the relay, the
-mails) must be over before the next one's turn, so that it falls into its own. Ends with 1 where ours breaks its
-promise: median +10 %, p95 +5 ms. On a machine that has other work both mean little: the load is told too.
+In: nothing but this machine; PostgreSQL only where there is a server. Out: for each way (webtest in Kinto's own
+process; HTTP to `kinto start`) a table: the median and the 95th percentile of a small record's PUT, the processor
+time of Kinto's whole process for each (relay and all, and least disturbed by other work on the machine), and what
+they are more than those of the two Kintos that tell nobody. Each contestant works alone, a block at a time, in an
+order that turns; what its writes set off (the relay, the mails) must be over before the next one's turn, so that it
+falls into its own. Ends with 1 where ours breaks its promise: median +10 %, p95 +5 ms. On a machine that has other
+work both mean little: the load is told too.
 """
 
 import argparse
@@ -17,18 +18,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 # What tests use to start servers is used here too.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from contestants import STORAGES, Contestant, contestants
+from contestants import Contestant, contestants
 from kintos import InProcess, Kinto, OverHttp
+from storages import STORAGES
 from tools.write_cost import MEDIAN_LIMIT, P95_LIMIT_MS, WARM_UP
 
-WAYS: dict[str, Callable[[Contestant, str, Path], Kinto]] = {"process": InProcess, "http": OverHttp}
+WAYS: dict[str, Callable[[Contestant, Mapping[str, str], Path], Kinto]] = {"process": InProcess, "http": OverHttp}
 #: Of a contestant that waits for a mail server, this part of a block.
 SLOW_PART = 20
 #: Short turns, and many: what else the machine does changes within seconds, and should hit all alike.
@@ -58,11 +60,12 @@ def measure(way: str, storage: str, rounds: int, size: int) -> list[Taken]:
     with contextlib.ExitStack() as ending:
         place = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="write-cost-")))
         everyone = [Taken(one) for one in ending.enter_context(contestants(place))]
+        stored = ending.enter_context(STORAGES[storage]())
         kintos: list[Kinto] = []
         for number, one in enumerate(everyone):
             directory = place / f"kinto-{number}"
             directory.mkdir()
-            kintos.append(WAYS[way](one.by, storage, directory))
+            kintos.append(WAYS[way](one.by, stored(number), directory))
             ending.callback(kintos[-1].close)
         pairs = list(zip(everyone, kintos, strict=True))
         for turn in range(-1, rounds):
@@ -109,12 +112,13 @@ def ratio(times: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("way", nargs="?", choices=WAYS, help="only this way")
+    parser.add_argument("--storage", choices=STORAGES, help="only this storage")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--block", type=int, default=BLOCK, help="writes in a row")
     asked = parser.parse_args()
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     began, kept = time.monotonic(), True
-    for storage in STORAGES:
+    for storage in [asked.storage] if asked.storage else STORAGES:
         for way in [asked.way] if asked.way else WAYS:
             kept &= report(f"{way}, {storage}", measure(way, storage, asked.rounds, asked.block))
     promise = f"median below +{MEDIAN_LIMIT:.0%}, p95 below +{P95_LIMIT_MS:.0f} ms"

@@ -96,8 +96,8 @@ class PostgresServer(Server):
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def connect(self) -> psycopg2.extensions.connection:
-        connection = psycopg2.connect(self.url)
+    def connect(self, database: str = "postgres") -> psycopg2.extensions.connection:
+        connection = psycopg2.connect(self.url, dbname=database)
         connection.autocommit = True
         return connection
 
