@@ -268,3 +268,41 @@ def test_another_namespaces_orphans_are_left_alone(spool: Path) -> None:
     assert list(other.orphans()) == []
     for orphan in found:
         orphan.release()
+
+
+def test_a_final_row_ends_no_file_in_which_a_transaction_is_open(spool: Path) -> None:
+    directory = SpoolDirectory(spool, "ns")
+    outbox = SpoolOutbox(directory, Counters(None), external=True)
+    still_open = outbox.prepare([entry(0)], "")
+    outbox.commit(outbox.prepare([entry(1)], "", final=True))
+    outbox._here().turn_over()
+    outbox.upkeep(3600)
+    assert list(directory.orphans()) == []
+    outbox.commit(still_open)
+    outbox.upkeep(3600)
+    (orphan,) = directory.orphans()
+    assert waiting(SpoolReader(orphan.path)) == ["id-0", "id-1"]
+
+
+def test_a_sync_that_fails_keeps_the_entries_and_trusts_the_file_no_further(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of a failed sync once, and takes the pages for clean after it."""
+    outbox = SpoolOutbox(SpoolDirectory(spool, "ns"), Counters(None), durable=True)
+    outbox.commit(outbox.prepare([entry(0)], ""))
+
+    def fails(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fails)
+        held = outbox.prepare([entry(1)], "")
+    assert held.spool is None
+    outbox.commit(held)
+    outbox.commit(outbox.prepare([entry(2)], ""))
+    outbox.retry()
+    assert len(list(spool.glob("*.spool"))) == 2
+    told: list[str] = []
+    while batch := publish(outbox):
+        told += batch
+    assert sorted(told) == ["id-0", "id-1", "id-2"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -209,3 +210,39 @@ def test_k11_a_byte_changed_or_bytes_zeroed_anywhere(
         last = max(span[0] for one in made.all for span in [*one.spans, one.verdict or (0, 0)])
         # At its very end it may look like the write of a killed process.
         assert begin >= last or list(Path(place).glob("*.corrupt-*")), "and it is set aside"
+
+
+def published(made: Journal, raw: bytes) -> list[tuple[str, bool]]:
+    """What goes out, and whether as maybe, of a file that holds these bytes when its process is gone."""
+    made.path.write_bytes(raw)
+    made.die()
+    made.adopt()
+    return made.told
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_k11_no_bit_of_a_verdict_makes_another_one_of_it(tmp_path: Path, committed: bool) -> None:
+    for bit in range(8 * len("A 1 1 01234567\n")):
+        made = journal(str(tmp_path))
+        made.write([{"data": {}}], "commit" if committed else "abort")
+        raw = bytearray(made.path.read_bytes())
+        at = raw.index(b"\nC 1 1 " if committed else b"\nA 1 1 ") + 1
+        raw[at + bit // 8] ^= 1 << bit % 8
+        assert published(made, bytes(raw)) == [("id-0", True)], "nobody knows what became of it"
+
+
+def test_k11_a_length_that_is_not_true_hides_no_row_behind_it(tmp_path: Path) -> None:
+    """It says that the row is not whole yet: another one behind it shows that it never will be."""
+    made = journal(str(tmp_path))
+    for _ in range(3):
+        made.write([{"data": {}}], "final")
+    raw = made.path.read_bytes()
+    assert raw.count(b" 0 12 ") == 3
+    assert published(made, raw.replace(b" 0 12 ", b" 0 99999 ", 1)) == [("id-1", False), ("id-2", False)]
+    assert list(tmp_path.glob("*.corrupt-*"))
+
+
+def test_k11_a_damaged_first_line_is_no_other_version(tmp_path: Path) -> None:
+    made = journal(str(tmp_path))
+    made.write([{"data": {}}], "final")
+    assert published(made, made.path.read_bytes().replace(b"spool 1 ", b"spool 2 ", 1)) == [("id-0", False)]
