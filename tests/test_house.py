@@ -106,6 +106,11 @@ def test_a_function_fits_a_screen() -> None:
     assert long == []
 
 
+def test_no_cancellation_is_swallowed() -> None:
+    """D14: before Python 3.12 `asyncio.wait_for` may swallow one; `asyncio.timeout` does not."""
+    assert [place(module) for module in MODULES if "asyncio.wait_for(" in module.read_text("utf-8")] == []
+
+
 def test_the_version_stands_in_one_place() -> None:
     version = kinto_notify.__version__
     assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?", version)

@@ -158,14 +158,16 @@ class Scene:
         self.record.done.append(Done(self._now, what, self._flight()))
 
     def _flight(self) -> frozenset[str]:
-        """The Message-IDs of all deliveries that are under a lease (or wait to be tried again)."""
+        """The Message-IDs of all deliveries that are under a lease."""
         with redis.Redis.from_url(self._redis.url) as client:
             seconds, micros = client.time()
             now = seconds * 1000 + micros // 1000
             pipe = client.pipeline(transaction=False)
             for name in client.zrangebyscore(f"{PREFIX}:deliveries", f"({now}", "+inf"):
-                pipe.hget(f"{PREFIX}:delivery:{name.decode()}", "headers")
-            found = [re.search(rb"(?mi)^message-id:\s*(\S+)", headers or b"") for headers in pipe.execute()]
+                pipe.hmget(f"{PREFIX}:delivery:{name.decode()}", "fence", "headers")
+            # A lease makes the fence odd, its end makes it even: those that only wait are not in flight.
+            leased = [headers for fence, headers in pipe.execute() if fence and int(fence) % 2]
+        found = [re.search(rb"(?mi)^message-id:\s*(\S+)", headers) for headers in leased]
         return frozenset(one[1].decode() for one in found if one)
 
     # Peace.

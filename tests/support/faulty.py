@@ -1,6 +1,7 @@
 """The installed command with a crash point built in: `python -P faulty.py run`, told by the environment.
 
-    FAULTY=frozen:kill:2     at the second passage of the point `frozen` the process gets SIGKILL (or: stop, raise)
+    FAULTY=frozen:kill:2     at the second passage of the point `frozen` the process gets SIGKILL; other acts: `term`,
+                             `stop`, `raise`; `ahead`, `back`: the clock of this host jumps by a day
     FAULTY_LEASE=3           leases last three seconds instead of a minute, and what is ambiguous waits as long
 
 The package holds nothing of this: named functions at the boundaries of its rooms are wrapped before the command starts.
@@ -15,8 +16,11 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
+
+import time_machine
 
 #: Each point: where it is (module, class, method), and whether the process is hit before the call or after it.
 POINTS = {
@@ -44,6 +48,10 @@ TIMES = (
 )
 
 
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
+DAYS = {"ahead": 1, "back": -1}
+
+
 class Hit:
     """What happens to the process at the n-th passage of its point."""
 
@@ -56,7 +64,10 @@ class Hit:
             return
         if self._act == "raise":
             raise RuntimeError("a bug of the test's")
-        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[self._act])
+        if self._act in DAYS:
+            time_machine.travel(datetime.now(UTC) + timedelta(days=DAYS[self._act]), tick=True).start()
+        else:
+            os.kill(os.getpid(), SIGNALS[self._act])
 
     @property
     def next(self) -> bool:
