@@ -106,11 +106,16 @@ def test_sessions_that_die_together_are_one_fault() -> None:
 def test_an_open_circuit_admits_one_trial_at_a_time() -> None:
     circuit = Circuit(1.0, 60.0)
     circuit.fail(10.0, begun=10.0, fault="down", jitter=0.5)
-    with circuit.trial():
-        assert not circuit.admits(1000.0)
-    assert circuit.admits(1000.0)
+    with circuit.trial(20.0, patience=5.0):
+        assert not circuit.admits(24.9)
+        # What gets no answer for so long may be one message: the next may try.
+        assert circuit.next_trial == 25.0
+        assert circuit.admits(25.0)
+        with circuit.trial(25.0, patience=5.0):
+            assert not circuit.admits(29.9)
+    assert circuit.admits(20.0)
     circuit.succeed()
-    with circuit.trial():
+    with circuit.trial(30.0, patience=5.0):
         assert circuit.admits(10.0)
 
 

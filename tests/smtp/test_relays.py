@@ -11,7 +11,7 @@ from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.smtp.timeouts import Timeouts
 from support.envelopes import QUICK, envelope, persist
-from support.smtp_server import SmtpServer
+from support.smtp_server import SmtpServer, say
 
 
 async def test_s18_one_relay_of_two_down_fails_over_and_comes_back() -> None:
@@ -65,3 +65,25 @@ async def test_s18_a_relay_that_refuses_our_sender_is_left_with_all_its_sessions
         assert (first.reached["mail"], len(second.mails), pool.fault) == (2, 4, None)
         await first.until(lambda: not first.open)
         await pool.close()
+
+
+@pytest.mark.parametrize("phase", ["rcpt", "dot"])
+async def test_a_message_that_stalls_after_an_outage_keeps_the_others_waiting_for_a_moment(
+    server: SmtpServer, phase: str
+) -> None:
+    """It is the trial, or the one session of a slow start; a stall of its own is no outage."""
+    pool = Pool(parse_relays(server.url), sessions=3, timeouts=Timeouts(pause_least=0.05, stall=0.05))
+    server.script["connect"] = [say("554 5.3.0 down", close=True)]
+    with pytest.raises(RelayFault):
+        await pool.send(envelope())
+    await pool.ready()
+    server.script[phase] = [say("250 at last", gate=(gate := asyncio.Event()))]
+    stalled = asyncio.create_task(pool.send(envelope("slow@example.org")))
+    await server.saw(phase)
+    for number in range(5):
+        await pool.ready()
+        assert isinstance(await pool.send(envelope(f"r{number}@example.org")), Sent)
+    assert (stalled.done(), pool.fault) == (False, None)
+    gate.set()
+    assert isinstance(await stalled, Sent)
+    await pool.close()

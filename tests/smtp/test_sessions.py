@@ -30,27 +30,35 @@ def all_sent(outcomes: list[Outcome], server: SmtpServer) -> bool:
 
 
 def test_l06_an_allowance_starts_slowly_and_doubles_with_each_round() -> None:
-    allowance = Allowance(10, regrow=60.0)
-    assert allowance.allowed == 10
-    allowance.restart()
-    rounds = [allowance.allowed]
+    allowance = Allowance(10, regrow=60.0, stall=5.0)
+    assert allowance.granted(0.0) == 10
+    allowance.restart(0.0)
+    rounds = [allowance.granted(0.0)]
     for _ in range(4):
-        for _ in range(allowance.allowed):
+        for _ in range(allowance.granted(0.0)):
             allowance.worked(0.0)
-        rounds.append(allowance.allowed)
+        rounds.append(allowance.granted(0.0))
     assert rounds == [1, 2, 4, 8, 10]
 
 
+def test_l06_an_allowance_that_gets_no_answer_grows_by_one_at_a_time() -> None:
+    allowance = Allowance(4, regrow=60.0, stall=5.0)
+    allowance.restart(100.0)
+    assert [allowance.granted(100.0 + later) for later in (0, 4.9, 5, 10, 15, 1000)] == [1, 1, 2, 3, 4, 4]
+    allowance.worked(110.0)
+    assert [allowance.granted(110.0 + later) for later in (0, 4.9, 5)] == [4, 4, 4]
+
+
 def test_s14_an_allowance_settles_at_what_stood_and_asks_for_more_later_and_later() -> None:
-    allowance = Allowance(10, regrow=60.0)
+    allowance = Allowance(10, regrow=60.0, stall=5.0)
     for standing in (9, 8, 7, 6, 5):
         allowance.refused(0.0, standing)
-    assert allowance.allowed == 5
+    assert allowance.granted(1e9) == 5
     now, asked = 0.0, []
     while len(asked) < 6:
         now += 1
         allowance.worked(now)
-        if allowance.allowed > 5:
+        if allowance.granted(now) > 5:
             asked.append(now)
             allowance.refused(now, 5)
     # A minute after the first refusal, then twice as long after each that was in vain, sixteen minutes at most.
@@ -58,20 +66,20 @@ def test_s14_an_allowance_settles_at_what_stood_and_asks_for_more_later_and_late
 
 
 def test_s14_an_allowance_that_is_granted_grows_by_one_at_a_time() -> None:
-    allowance = Allowance(8, regrow=60.0)
+    allowance = Allowance(8, regrow=60.0, stall=5.0)
     allowance.refused(0.0, 5)
     sizes = []
-    for now in range(0, 300):
+    for now in range(300):
         allowance.worked(float(now))
-        sizes.append(allowance.allowed)
+        sizes.append(allowance.granted(float(now)))
     assert [sizes.index(size) for size in (5, 6, 7, 8)] == [0, 60, 120, 180]
     assert max(sizes) == 8
 
 
 def test_an_allowance_is_never_nothing() -> None:
-    allowance = Allowance(3, regrow=60.0)
+    allowance = Allowance(3, regrow=60.0, stall=5.0)
     allowance.refused(0.0, 0)
-    assert allowance.allowed == 1
+    assert allowance.granted(0.0) == 1
 
 
 # Against a server that counts.

@@ -206,7 +206,7 @@ class SmtpServer:
         elif address.startswith("greylist") and address not in self._grey:
             self._grey.add(address)
             normal = "450 4.2.0 greylisted"
-        elif address.startswith("stall"):
+        elif address.startswith("stall@"):
             self.reached["stall"] += 1
             await self.patience.wait()
         if (await self._step(connection, "rcpt", normal)).reply[:1] == b"2":

@@ -1,7 +1,8 @@
 """When a relay may be tried again after it failed: one circuit for each relay.
 
 Pure: `now` (any monotonic clock, seconds) and the jitter are arguments. A circuit is closed while all is well, open
-for a growing time after a fault, and then admits one trial at a time until an attempt succeeds.
+for a growing time after a fault, and then admits one trial at a time until an attempt succeeds. A trial that gets no
+answer does not keep the next one waiting for ever: what stalls may be one message, and not the relay.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 class Circuit:
     """The memory of one relay's faults; `least` and `most` bound how long it stays open after one."""
 
-    __slots__ = ("_least", "_most", "_tripped", "failures", "fault", "since", "trying", "until")
+    __slots__ = ("_least", "_most", "_stalled_at", "_trials", "_tripped", "failures", "fault", "since", "until")
 
     def __init__(self, least: float, most: float) -> None:
         self._least = least
@@ -19,7 +20,8 @@ class Circuit:
         self._tripped = float("-inf")
         self.failures = 0
         self.until = float("-inf")
-        self.trying = False
+        self._trials = 0
+        self._stalled_at = float("-inf")
         #: The last fault, None when an attempt has succeeded since.
         self.fault: str | None = None
         #: When it opened, None while it is closed.
@@ -30,20 +32,32 @@ class Circuit:
         """Whether nothing is known against the relay."""
         return self.failures == 0
 
+    @property
+    def trying(self) -> bool:
+        """Whether a trial is under way."""
+        return self._trials > 0
+
+    @property
+    def next_trial(self) -> float:
+        """When the next trial may begin; the end of the one under way may bring it forward."""
+        return max(self.until, self._stalled_at) if self.trying else self.until
+
     def admits(self, now: float) -> bool:
         """Tell whether an attempt may begin."""
-        return self.healthy or (now >= self.until and not self.trying)
+        return self.healthy or now >= self.next_trial
 
     @contextmanager
-    def trial(self) -> Iterator[None]:
-        """Keep others out while an attempt runs, if the relay is known to have failed; else do nothing."""
-        on_trial = not self.healthy and not self.trying
-        self.trying = self.trying or on_trial
+    def trial(self, now: float, patience: float) -> Iterator[None]:
+        """Keep others out while an attempt runs, for `patience` seconds, if the relay is known to have failed."""
+        on_trial = not self.healthy
+        if on_trial:
+            self._trials += 1
+            self._stalled_at = now + patience
         try:
             yield
         finally:
             if on_trial:
-                self.trying = False
+                self._trials -= 1
 
     def fail(self, now: float, begun: float, fault: str, jitter: float) -> bool:
         """Note a fault of an attempt that began at `begun`; `jitter` in [0, 1). Tell whether the circuit opened.

@@ -22,7 +22,7 @@ class Lane:
     def __init__(self, relay: Relay, sessions: int, timeouts: Timeouts) -> None:
         self.relay = relay
         self.circuit = Circuit(timeouts.pause_least, timeouts.pause_most)
-        self.allowance = Allowance(sessions, timeouts.regrow)
+        self.allowance = Allowance(sessions, timeouts.regrow, timeouts.stall)
         self._streak = Streak()
 
     def reviewed(self, verdict: Verdict, recipient: str) -> Verdict:
@@ -44,7 +44,7 @@ class Lane:
             return
         self.circuit.succeed()
         if crowded(verdict.reply):
-            self.allowance.refused(now, self.allowance.allowed - 1)
+            self.allowance.refused(now, self.allowance.granted(now) - 1)
         elif not (isinstance(verdict, Deferred) and verdict.throttled):
             self.allowance.worked(now)
 
@@ -61,5 +61,5 @@ class Lane:
         """Open the circuit for a fault of an attempt that began at `begun`; return it as a person reads it."""
         text = f"{self.relay} {fault}"
         if self.circuit.fail(now, begun, text, random.random()):  # noqa: S311 - jitter
-            self.allowance.restart()
+            self.allowance.restart(now)
         return text

@@ -60,10 +60,10 @@ class Pool:
         """
         if self._closed:
             return 0
+        now = time.monotonic()
         for lane in self._lanes.values():
             if lane.circuit.healthy:
-                return max(0, min(self._sessions, lane.allowance.allowed) - self._busy)
-        now = time.monotonic()
+                return max(0, lane.allowance.granted(now) - self._busy)
         return min(self._sessions - self._busy, sum(lane.circuit.admits(now) for lane in self._lanes.values()))
 
     @property
@@ -86,9 +86,7 @@ class Pool:
             now = time.monotonic()
             if any(circuit.admits(now) for circuit in circuits):
                 return
-            # A circuit whose trial is running has no time of its own: the end of the trial wakes us.
-            rests = [circuit.until - now for circuit in circuits if not circuit.trying]
-            await self._woken(max(0.0, min(rests)) if rests else None)
+            await self._woken(min(circuit.next_trial for circuit in circuits) - now)
         raise RelayFault("the pool is closed")
 
     async def send(self, envelope: Envelope, before_body: Callable[[], None] | None = None) -> Outcome:
@@ -204,7 +202,7 @@ class Pool:
     async def _transact(self, session: Session, envelope: Envelope, before_body: Callable[[], None] | None) -> Verdict:
         lane = self._lanes[session.relay]
         try:
-            with lane.circuit.trial():
+            with lane.circuit.trial(time.monotonic(), self._timeouts.stall):
                 verdict = lane.reviewed(await session.send(envelope, before_body), envelope.recipient)
             if isinstance(verdict, RelayAtFault):
                 # Also where it would let us stay: whoever tries again does so over a new connection, not beside this.
@@ -229,7 +227,7 @@ class Pool:
             session = Session(relay, self._tls, self._resolver, self._timeouts)
             self._all.add(session)
             try:
-                with lane.circuit.trial():
+                with lane.circuit.trial(time.monotonic(), self._timeouts.pause_most):
                     fault = await session.open()
             finally:
                 if not session.connected:

@@ -32,5 +32,8 @@ class Timeouts:
     #: A relay that failed is left alone for about `pause_least`, then twice that and so on up to `pause_most`.
     pause_least: float = 1.0
     pause_most: float = 60.0
+    #: A relay that is on trial, or begins slowly after an outage, gets another message after this without an answer to
+    #: one. A healthy relay answers sooner; what stalls longer may be about that one message.
+    stall: float = 5.0
     #: A relay that refused a further connection is asked for one more after this.
     regrow: float = 60.0
