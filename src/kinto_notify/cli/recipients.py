@@ -1,4 +1,4 @@
-"""`kinto-notify recipients`: addresses that the mail relay called unknown; look, and send to them again."""
+"""`kinto-notify recipients`: addresses that the mail relay called unknown; look, send to them again, forget them."""
 
 import argparse
 import asyncio
@@ -10,28 +10,32 @@ from datetime import UTC, datetime
 from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.errors import BadInput
 from kinto_notify.store.client import Client
+from kinto_notify.store.erasure import Erasure
 from kinto_notify.store.recipients import Recipient, Recipients
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command and its three acts."""
-    parser = commands.add_parser("recipients", help="list or show recipients, send to one again", description=__doc__)
+    """Add the command and its four acts."""
+    parser = commands.add_parser(
+        "recipients", help="list or show recipients, send to one again, forget one", description=__doc__
+    )
     acts = parser.add_subparsers(title="acts", metavar="ACT", required=True)
     listing = acts.add_parser("list", help="list those of which something is kept, the newest first")
     listing.add_argument("--suppressed", action="store_true", help="only those to whom nothing is sent")
     showing = acts.add_parser("show", help="show what is kept of an address")
     lifting = acts.add_parser("resubscribe", help="lift the suppression of an address")
-    for one in (showing, lifting):
+    erasing = acts.add_parser("erase", help="forget an address: its mails that wait, dead letters, refusals")
+    for one in (showing, lifting, erasing):
         one.add_argument("address", metavar="ADDRESS")
     for one in (listing, showing):
         one.add_argument("--json", action="store_true", help="print JSON")
-    for name, act in (("list", listing), ("show", showing), ("resubscribe", lifting)):
+    for name, act in (("list", listing), ("show", showing), ("resubscribe", lifting), ("erase", erasing)):
         act.set_defaults(act=name)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out one act; 65 if the address is none, 69 if Redis does not answer."""
+    """Carry out one act; 65 if the address is none, 69 if Redis does not answer, 75 to try again."""
     from kinto_notify.settings import load_settings
 
     settings = load_settings()
@@ -44,7 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     async def act() -> None:
         client = Client(settings.redis_url, settings.namespace)
         try:
-            await acts[arguments.act](Recipients(client), arguments)
+            if arguments.act == "erase":
+                await _erase(Erasure(client), arguments)
+            else:
+                await acts[arguments.act](Recipients(client), arguments)
         finally:
             await client.close()
 
@@ -85,6 +92,15 @@ async def _resubscribe(recipients: Recipients, arguments: argparse.Namespace) ->
     mailbox = _mailbox(arguments.address)
     was = await recipients.resubscribe(mailbox)
     print(f"{mailbox.address}: {'mail to it goes out again' if was else 'was not suppressed'}")
+
+
+async def _erase(erasure: Erasure, arguments: argparse.Namespace) -> None:
+    mailbox = _mailbox(arguments.address)
+    gone = await erasure.erase(mailbox)
+    print(
+        f"{mailbox.address}: {gone.deliveries} waiting mails and {gone.dead_letters} dead letters removed, "
+        f"taken out of {gone.digests} digests"
+    )
 
 
 def _mailbox(text: str) -> Mailbox:
