@@ -23,6 +23,7 @@ from support.faulty_smarthost import FaultySmarthost
 from support.inbox import letters, machine_template
 from support.rest import at_rest, keys_for_ever, waiting
 from support.smtp_server import SmtpServerThread
+from support.stream import eventually
 
 NAMESPACE = "kinto-notify"
 PREFIX = f"{{{NAMESPACE}}}"
@@ -59,6 +60,8 @@ class Scene:
         self._directory = directory
         self._daemons: list[DaemonProcess] = []
         self._stopped: set[str] = set()
+        #: Where the log of each daemon's present life begins.
+        self._born: dict[Path, int] = {}
         self._events: list[tuple[float, dict[str, object]]] = []
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -68,6 +71,7 @@ class Scene:
         with self._redis, self._smtp:
             try:
                 self._daemons = [self._daemon(number) for number in range(self._size.daemons)]
+                eventually(lambda: all(map(self._ready, self._daemons)), PATIENCE_S)
                 self._start = self.record.start = time.monotonic()
                 self._storm()
                 self._peace()
@@ -90,7 +94,15 @@ class Scene:
         )
         if isinstance(made, FaultyDaemon):
             made.faulty(lease=self._size.lease)
-        return made.start()
+        self._begin(made)
+        return made
+
+    def _begin(self, daemon: DaemonProcess) -> None:
+        self._born[daemon.log] = daemon.log.stat().st_size if daemon.log.exists() else 0
+        daemon.start()
+
+    def _ready(self, daemon: DaemonProcess) -> bool:
+        return b'"ready"' in daemon.log.read_bytes()[self._born[daemon.log] :]
 
     @property
     def _now(self) -> float:
@@ -133,7 +145,7 @@ class Scene:
         elif fault.kind == "kill":
             daemon.kill()
             self._note(f"killed {daemon.variables['name']}")
-            self._at(self._now + fault.pause, lambda: void(daemon.start()))
+            self._at(self._now + fault.pause, lambda: self._begin(daemon))
         else:
             daemon.signal(signal.SIGSTOP)
             self._stopped.add(daemon.variables["name"])
@@ -158,16 +170,14 @@ class Scene:
         self.record.done.append(Done(self._now, what, self._flight()))
 
     def _flight(self) -> frozenset[str]:
-        """The Message-IDs of all deliveries that are under a lease."""
+        """The Message-IDs of all deliveries that are under a lease (a few of them wait to be tried again)."""
         with redis.Redis.from_url(self._redis.url) as client:
             seconds, micros = client.time()
             now = seconds * 1000 + micros // 1000
             pipe = client.pipeline(transaction=False)
             for name in client.zrangebyscore(f"{PREFIX}:deliveries", f"({now}", "+inf"):
-                pipe.hmget(f"{PREFIX}:delivery:{name.decode()}", "fence", "headers")
-            # A lease makes the fence odd, its end makes it even: those that only wait are not in flight.
-            leased = [headers for fence, headers in pipe.execute() if fence and int(fence) % 2]
-        found = [re.search(rb"(?mi)^message-id:\s*(\S+)", headers) for headers in leased]
+                pipe.hget(f"{PREFIX}:delivery:{name.decode()}", "headers")
+            found = [re.search(rb"(?mi)^message-id:\s*(\S+)", headers or b"") for headers in pipe.execute()]
         return frozenset(one[1].decode() for one in found if one)
 
     # Peace.
@@ -179,6 +189,8 @@ class Scene:
             while not (rest := at_rest(client)) and time.monotonic() < deadline:
                 time.sleep(0.1)
             record.rest, record.waiting = rest, waiting(client)
+            # A process that has only begun to start is ended by SIGTERM like any other.
+            eventually(lambda: all(map(self._ready, self._daemons)), PATIENCE_S)
             record.exits = {daemon.variables["name"]: daemon.stop() for daemon in self._daemons}
             record.keys = keys_for_ever(client)
             for name in client.zrange(f"{PREFIX}:dead", 0, -1):
@@ -187,7 +199,3 @@ class Scene:
         record.seconds = self._now
         record.letters = letters(list(self._smtp.mails))
         record.dropped, record.smtp_faults = self._smarthost.dropped, self._smarthost.faults
-
-
-def void(_: object) -> None:
-    """Drop a value."""
