@@ -105,6 +105,29 @@ class StorageView:
             }
         return {child: count for child, count in counts.items() if count}
 
+    def read(self, resource: str, parent: str, object_id: str) -> dict[str, Any] | None:
+        """Return an object as this transaction sees it; None if there is none."""
+        storage = self._storage
+        if storage is None:
+            return None
+        faults = importlib.import_module(f"{type(storage).__module__.partition('.')[0]}.core.storage.exceptions")
+        # Kinto before 14 calls it RecordNotFoundError.
+        absent = getattr(faults, "ObjectNotFoundError", None) or faults.RecordNotFoundError
+        try:
+            with self._harmless():
+                found: dict[str, Any] = storage.get(resource, parent, object_id)
+        except absent:
+            return None
+        return found
+
+    def collections(self, bucket_id: str, limit: int) -> list[dict[str, Any]]:
+        """Return up to `limit` of a bucket's collections, with their metadata."""
+        storage = self._storage
+        if not hasattr(storage, "list_all"):
+            return []
+        with self._harmless():
+            return list(storage.list_all("collection", f"/buckets/{bucket_id}", limit=limit))
+
     @contextmanager
     def _harmless(self) -> Iterator[None]:
         client = database_client(self._registry)
