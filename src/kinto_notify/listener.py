@@ -8,6 +8,7 @@ never raises, but for `HTTPServiceUnavailable` in strict mode.
 import importlib
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from pyramid.events import NewRequest
@@ -15,11 +16,13 @@ from pyramid.exceptions import ConfigurationError
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
 from kinto_notify.errors import ConfigError
+from kinto_notify.outbox import metadata
 from kinto_notify.outbox.adoption import Adoption
 from kinto_notify.outbox.capture import Captured, capture, impacted_of
 from kinto_notify.outbox.choice import choose
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
+from kinto_notify.outbox.hooks import HookFinder
 from kinto_notify.outbox.joined import Joined, TwoPhaseOutbox, written
 from kinto_notify.outbox.request import current, manager_of, origin_of, partly_rolled_back, remember_begin, root_of
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
@@ -47,6 +50,8 @@ def include(config: Any) -> None:
 def _made(config: Any, prefix: str) -> "Listener":
     try:
         settings = read_settings(config.get_settings(), prefix)
+        if settings.hooks:
+            metadata.switch_on(config, f"{prefix}hooks")
         listener = Listener(settings, config.registry, prefix)
         for name in settings.events:
             config.add_subscriber(listener, _event_class(prefix, name))
@@ -104,6 +109,8 @@ class Listener:
             self._table,
         )
         self._stamp = (settings.url, settings.namespace)
+        self._finder = HookFinder(self._storage.read, self._storage.collections, registry.settings, self._left_out)
+        self._hooks = self._find_hooks if settings.hooks else None
 
     def on_request(self, event: Any) -> None:
         """Start the relay with the first request of this process; remember the transaction a request began with."""
@@ -136,7 +143,7 @@ class Listener:
             return
         taken.add(self._stamp)
         request = root_of(event.request)
-        captured = capture(event, origin_of(request), self._settings, self._children(event))
+        captured = capture(event, origin_of(request), self._settings, self._children(event), self._hooks)
         if captured is None:
             return
         manager = manager_of(request)
@@ -176,6 +183,18 @@ class Listener:
         except Exception:
             logger.exception("kinto-notify could not count what goes with %r; it is notified without", event)
             return {}
+
+    def _find_hooks(self, event: Any) -> Mapping[str, Any]:
+        try:
+            return self._finder.find(event)
+        except Exception:
+            self._counters.count("hook_faults")
+            logger.exception("kinto-notify could not look for the hooks of %r; it is notified without", event)
+            return {}
+
+    def _left_out(self, hook: str) -> None:
+        self._counters.count("hook_faults")
+        logger.error("kinto-notify: the hooks of an event are too large; %s is left out", hook)
 
 
 def _joined(transaction: Any, outbox: TwoPhaseOutbox[Any]) -> Joined | None:

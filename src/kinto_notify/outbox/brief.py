@@ -25,7 +25,9 @@ def brief(captured: Captured) -> Entry | None:
         return None
     origin = captured.origin
     said = (origin.request_id, origin.root_url, origin.client_address, origin.user_agent)
-    body = wire.encode((captured.at, captured.name, captured.payload, captured.impacted, said), DEPTH - 1)
+    body = wire.encode(
+        (captured.at, captured.name, captured.payload, captured.impacted, said, captured.hooks), DEPTH - 1
+    )
     return Entry(wire.new_id(), body) if len(body) <= _MAX_BYTES else None
 
 
@@ -33,8 +35,8 @@ def complete(entry: Entry) -> Entry:
     """Return the entry as it goes to the stream."""
     if not entry.body.startswith(b"["):
         return entry
-    at, name, payload, impacted, said = json.loads(entry.body)
-    return whole(tell(Captured(at, name, payload, impacted, Origin(*said))), entry.id)
+    at, name, payload, impacted, said, hooks = json.loads(entry.body)
+    return whole(tell(Captured(at, name, payload, impacted, Origin(*said), hooks=hooks)), entry.id)
 
 
 def marked(entry: Entry) -> Entry:

@@ -6,7 +6,7 @@ of its own.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,16 @@ class Captured:
     origin: Origin
     children: Mapping[str, int] | None = None
     extra: Mapping[str, Any] | None = None
+    #: What the event's hooks add to its data; None if it has none.
+    hooks: Mapping[str, Any] | None = None
 
 
 def capture(
-    event: Any, origin: Origin, settings: OutboxSettings, children: Mapping[str, int] | None = None
+    event: Any,
+    origin: Origin,
+    settings: OutboxSettings,
+    children: Mapping[str, int] | None = None,
+    hooks: Callable[[Any], Mapping[str, Any]] | None = None,
 ) -> Captured | None:
     """Take an event down; None if its resource is never published, or it is a read."""
     payload = getattr(event, "payload", None) or _NOTHING
@@ -60,8 +66,9 @@ def capture(
         return None
     if settings.redact:
         impacted = [_redacted(item, settings.redact) for item in impacted]
+    found = hooks(event) if hooks else None
     # An event that names no objects is one change of whatever its URI names.
-    return Captured(time.time_ns() // 1_000_000, name, payload, impacted or ({},), origin, children, extra)
+    return Captured(time.time_ns() // 1_000_000, name, payload, impacted or ({},), origin, children, extra, found)
 
 
 def impacted_of(event: Any) -> Sequence[Mapping[str, Any]]:

@@ -23,9 +23,9 @@ MAX_BYTES = 96 * 1024
 #: Distinct groups that one event expands, and members of one.
 _MAX_GROUPS = 100
 _MAX_MEMBERS = 1_000
-#: Of a deleted bucket: so many collections' own hooks hear of it.
-MAX_CHILDREN = 100
 _GROUP = re.compile(r"/buckets/([^/]+)/groups/([^/]+)\Z")
+#: What of Kinto's settings a text may show, as in kinto-emailer.
+_SETTINGS = ("project_name", "project_version", "url")
 _ABSENT = {"record_id": "{record_id}", "collection_id": "{collection_id}"}
 
 Metadata = Mapping[str, Any]
@@ -45,21 +45,26 @@ class Place:
 
 class HookFinder:
     """Finds hooks; `read(resource, parent, id)` returns an object of storage or None, `children(bucket)` a bucket's
-    collections. `left_out(uri)` hears of hooks that found no room.
+    collections; `settings` are Kinto's. `left_out(uri)` hears of hooks that found no room.
     """
 
     def __init__(
         self,
         read: Read,
         children: Callable[[str], Iterable[Metadata]],
+        settings: Mapping[str, Any],
         left_out: Callable[[str], None],
     ) -> None:
+        self._settings = {key: str(settings[key]) for key in _SETTINGS if key in settings}
         self._read = read
         self._children = children
         self._left_out = left_out
 
-    def find(self, event: Any) -> list[dict[str, Any]]:
-        """Return the hooks of all impacted objects, each once, with the ids it was found for where that is not all."""
+    def find(self, event: Any) -> dict[str, Any]:
+        """Return what an entry's data says of hooks: `hooks`, and `settings` where a text names them; else nothing.
+
+        Each hook is there once, with the ids of the objects it was found for where that is not all.
+        """
         payload = getattr(event, "payload", None) or {}
         places = self._places(payload, impacted_of(event))
         found: dict[tuple[str, str, int], tuple[dict[str, Any], list[str]]] = {}
@@ -68,7 +73,7 @@ class HookFinder:
                 item = {"home": home, "key": key, "index": index, "hook": hook}
                 found.setdefault((home, key, index), (item, []))[1].append(place.object_id)
         if not found:
-            return []
+            return {}
         groups = _Groups(self._read, payload, f"{type(event).__module__}.{type(event).__qualname__}")
         items = []
         for item, ids in found.values():
@@ -78,17 +83,20 @@ class HookFinder:
             if len(ids) < len(places):
                 item["changes"] = ids
             items.append(item)
-        return self._fitting(items)
+        kept = self._fitting(items)
+        named = any("{settings" in str(item["hook"].get(text)) for item in kept for text in ("subject", "template"))
+        return {"hooks": kept} | ({"settings": self._settings} if named else {})
 
     def _fitting(self, items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         room = MAX_BYTES
         kept = []
         for item in items:
-            room -= len(json.dumps(item))
-            if room < 0:
+            size = len(json.dumps(item))
+            if size > room:
                 self._left_out(f"{item['home']}#{item['index']}")
             else:
                 kept.append(item)
+                room -= size
         return kept
 
     def _places(self, payload: Mapping[str, Any], impacted: Sequence[Mapping[str, Any]]) -> list[Place]:

@@ -50,6 +50,7 @@ class OutboxSettings:
     events: tuple[str, ...] = ()
     exclude: frozenset[str] = NEVER_PUBLISHED
     redact: tuple[tuple[str, ...], ...] = ()
+    hooks: bool = False
 
 
 def read_settings(settings: Mapping[str, Any], prefix: str) -> OutboxSettings:
@@ -111,8 +112,6 @@ class _Reader:
         return self.parsed(key, parse, allowed[0])
 
     def read(self) -> OutboxSettings:
-        if self.parsed("hooks", _boolean, False):
-            self.problems.append(f"{self.prefix}hooks: true is not in this version yet")
         outbox = self.choice("outbox", "auto", "spool", "postgresql")
         strict = self.parsed("strict", _boolean, False)
         if strict and outbox == "spool":
@@ -136,6 +135,7 @@ class _Reader:
             events=self.parsed("events", _dotted_names, ()),
             exclude=NEVER_PUBLISHED | frozenset(self.parsed("exclude_resources", _words, none)),
             redact=self.parsed("redact", _pointers, ()),
+            hooks=self.parsed("hooks", _boolean, False),
         )
         self._unknown()
         if self.problems:

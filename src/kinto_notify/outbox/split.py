@@ -64,6 +64,8 @@ def _entry(told: Told, event_id: str, more: Mapping[str, Any]) -> Entry:
 def _split(long: Told) -> list[Entry]:
     changes = long.changes
     envelope, data = ({name: clipped(value) for name, value in part.items()} for part in (long.envelope, long.data))
+    # Bounded already, where they were found.
+    data |= {name: long.data[name] for name in ("hooks", "settings") if name in long.data}
     told = Told(envelope, data, ())
     room = wire.MAX_ENTRY_BYTES - _NUMBERS - len(_entry(told, "", {}).body)
     lists = [piece for start in range(0, len(changes), wire.MAX_CHANGES)
@@ -86,14 +88,14 @@ def _fitting(changes: Changes, room: int) -> Iterator[tuple[bytes, bool]]:
     if len(listed) <= room:
         yield listed, False
     elif len(changes) == 1:
-        yield b"[%b]" % _cut(dict(changes[0])), True
+        yield b"[%b]" % _cut(dict(changes[0]), min(room - 2, MAX_CHANGE_BYTES)), True
     else:
         middle = len(changes) // 2
         yield from _fitting(changes[:middle], room)
         yield from _fitting(changes[middle:], room)
 
 
-def _cut(change: dict[str, Any]) -> bytes:
+def _cut(change: dict[str, Any], room: int) -> bytes:
     """Return a change with as much cut as it takes, the old state first; an id may be what is too long."""
     encoded = b""
     short = {name: clipped(change[name]) for name in ("id", "uri")}
@@ -101,7 +103,7 @@ def _cut(change: dict[str, Any]) -> bytes:
         change |= {name: value for name, value in smaller.items() if name in change}
         change["truncated"] = True
         encoded = wire.encode(change)
-        if len(encoded) <= MAX_CHANGE_BYTES:
+        if len(encoded) <= room:
             break
     return encoded
 

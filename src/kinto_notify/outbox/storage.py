@@ -22,6 +22,8 @@ _MAX_PARENTS_COUNTED = 20
 #: The resources whose parent id in storage is known to be that of their URI. A plug-in's own may differ.
 _KINTOS = frozenset({"bucket", "group", "collection", "record"})
 _IDS_PER_QUERY = 500
+#: Of a deleted bucket: so many collections' own hooks hear of it.
+_MAX_COLLECTIONS = 100
 _POSTGRESQL = "kinto.core.storage.postgresql"
 
 
@@ -120,13 +122,13 @@ class StorageView:
             return None
         return found
 
-    def collections(self, bucket_id: str, limit: int) -> list[dict[str, Any]]:
-        """Return up to `limit` of a bucket's collections, with their metadata."""
+    def collections(self, bucket_id: str) -> list[dict[str, Any]]:
+        """Return a bucket's collections with their metadata, the first hundred."""
         storage = self._storage
         if not hasattr(storage, "list_all"):
             return []
         with self._harmless():
-            return list(storage.list_all("collection", f"/buckets/{bucket_id}", limit=limit))
+            return list(storage.list_all("collection", f"/buckets/{bucket_id}", limit=_MAX_COLLECTIONS))
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:

@@ -44,6 +44,7 @@ def tell(captured: Captured) -> Told:
         data["title"] = title
     if captured.children:
         data["children"] = captured.children
+    data |= captured.hooks or {}
     of_kinto = f"{wire.TYPE_PREFIX}.{payload.get('resource_name') or ''}.{payload.get('action')}"
     envelope = {
         "source": origin.root_url,
