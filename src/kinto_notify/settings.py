@@ -36,7 +36,6 @@ NOT_YET = frozenset(
         "LIST",
         "RECIPIENT_RATE",
         "BUCKET_RATE",
-        "ALLOWED_SENDERS",
         "PUBLIC_URL",
         "SECRET",
         "ADMIN_TOKEN",

@@ -122,6 +122,7 @@ def test_the_settings_that_a_text_may_show_travel_only_where_a_text_names_them(a
     assert "settings" not in stream.wait(3)[-1]["data"]
 
 
+@pytest.mark.filterwarnings("ignore:.*FileIO:pytest.PytestUnraisableExceptionWarning")  # WebOb's, of a large body
 def test_hooks_that_found_no_room_are_left_out_and_the_change_is_told(make_app, stream, caplog):
     # Stored before hooks were checked.
     before = make_app(settings={"event_listeners": ""})
