@@ -16,6 +16,7 @@ from kinto_notify.catalogue import load_catalogue
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.event import parse_event
 from kinto_notify.event_schema import event_schema
+from kinto_notify.hook_check import check_metadata
 from kinto_notify.outbox.settings import read_settings
 from kinto_notify.settings import load_settings
 from kinto_notify.smtp_listener import SmtpListener, load_from_config
@@ -92,13 +93,20 @@ def test_a_javascript_block_is_javascript(block: Block, tmp_path: Path) -> None:
 
 
 def test_the_entry_in_the_wire_format_is_one() -> None:
-    (block,) = blocks("json")
+    (block,) = [one for one in blocks("json") if one.page == "docs/wire-format.md"]
     event = parse_event(block.text)
     assert (event.data.action, event.data.changes[0].id) == ("update", "hello")
     shown, schema = json.loads(block.text), event_schema()["properties"]
     assert isinstance(schema, dict)
     assert set(shown) <= set(schema)
     assert set(shown["data"]) <= set(schema["data"]["properties"])
+
+
+def test_the_hooks_that_are_shown_are_good_ones() -> None:
+    shown = [json.loads(one.text)["data"] for one in blocks("json") if one.page == "docs/subscriptions.md"]
+    assert shown
+    for metadata in shown:
+        assert check_metadata(metadata, "/buckets/blog/collections/articles").lines == ()
 
 
 PYTHON = [one.text for one in blocks("python") if one.page == "docs/tutorial.md"]
