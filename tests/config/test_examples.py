@@ -67,7 +67,7 @@ def test_no_effect_yet_is_said_where_it_is_so():
     blocks = [
         block for block in re.split(r"\n\n|(?<=\S)\n(?=# [A-Z\[])", text) if "(No effect in this version.)" in block
     ]
-    assert len(blocks) >= 3
+    assert blocks
     said = {name for block in blocks for name in re.findall(r"^#KINTO_NOTIFY_([A-Z_]+)=", block, re.MULTILINE)}
     assert {"LIST", "BUCKET_RATE"} <= said <= NOT_YET
 
