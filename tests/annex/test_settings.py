@@ -85,7 +85,7 @@ def test_k21_all_problems_at_once_each_with_its_name() -> None:
     with pytest.raises(ConfigError) as caught:
         read(
             url="http://user:s3cret@h", namespace="a b", outbox="disk", spool="relative", relay="none",
-            durability="much", retention="soon", hooks="true", strict="maybe", events="nodots", redact="password",
+            durability="much", retention="soon", hooks="ture", strict="maybe", events="nodots", redact="password",
             namspace="x",
         )  # fmt: skip
     told = "\n".join(caught.value.problems)
@@ -107,7 +107,7 @@ def test_k21_all_problems_at_once_each_with_its_name() -> None:
         ({"url": "redis+sentinel://localhost:26379"}, "event_listeners.notify.url: is not a Redis URL"),
         ({"url": "redis+sentinel://localhost:x/s/0"}, "event_listeners.notify.url: is not a Redis URL"),
         ({"url": "redis+cluster://localhost:x"}, "event_listeners.notify.url: is not a Redis URL"),
-        ({"hooks": "true"}, "event_listeners.notify.hooks: true is not in this version yet"),
+        ({"hooks": "ture"}, "event_listeners.notify.hooks: 'ture' is neither true nor false"),
         ({"events": "kinto_notify.nothing.Here"}, "event_listeners.notify.events: there is no"),
         ({"spool": "", "relay": "external"}, "event_listeners.notify.spool: must be set"),
     ],
