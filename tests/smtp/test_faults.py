@@ -160,6 +160,26 @@ async def test_s11_s14_a_session_closed_between_two_messages_is_replaced(server:
     assert pool.fault is None
 
 
+CLOSING = say("421 4.3.2 going down", close=False)
+
+
+@pytest.mark.parametrize("phase", ["mail", "rcpt", "data", "dot"])
+async def test_s11_a_connection_that_said_421_is_never_used_again(server: SmtpServer, pool: Pool, phase: str) -> None:
+    """Even where the server would let it stand: not another word is said on it."""
+    server.script[phase] = [CLOSING]
+    try:
+        assert isinstance(await pool.send(envelope("first@example.org")), Deferred)
+        assert phase == "dot"
+    except RelayFault:
+        assert phase != "dot"
+    said = len(server.connections[0].lines)
+    for number in range(3):
+        assert isinstance(await persist(pool, envelope(f"r{number}@example.org")), Sent)
+    assert len(server.connections[0].lines) == said
+    assert server.connections[0].messages == (phase == "dot")
+    assert [mail.connection for mail in server.mails] == [1, 1, 1]
+
+
 async def test_s11_a_session_cut_while_idle_is_replaced(server: SmtpServer, pool: Pool) -> None:
     assert isinstance(await pool.send(envelope()), Sent)
     server.connections[0].writer.write(b"421 4.4.2 idle too long\r\n")
@@ -219,50 +239,3 @@ async def test_s13_a_dot_that_is_never_answered_is_ambiguous(server: SmtpServer)
     assert isinstance(told, Deferred)
     assert told.ambiguous
     await pool.close()
-
-
-@pytest.mark.parametrize(
-    "act",
-    [
-        raw(b"250 no line end", hang=True),
-        raw(b"250 " + b"x" * 1_000_000 + b"\r\n"),
-        raw(b"250-more\r\n" * 100_000, hang=True),
-        raw(b"\xff\xfe\x00garbage\r\n"),
-        say("999 what?"),
-        say("354 go ahead"),
-        say("100 continue"),
-    ],
-)
-async def test_s16_garbage_is_temporary_and_ends_the_session(server: SmtpServer, act: Act) -> None:
-    pool = Pool(parse_relays(server.url), sessions=1, timeouts=QUICK)
-    assert isinstance(await pool.send(envelope()), Sent)
-    server.script["rcpt"] = [act]
-    # A short timeout only where the server would let us wait for ever.
-    patient = pool if not act.hang else Pool(parse_relays(server.url), sessions=1, timeouts=Timeouts(rcpt=1.0))
-    told = await patient.send(envelope("bob@example.org"))
-    assert isinstance(told, Deferred)
-    assert not told.ambiguous
-    assert len(told.reply.text) <= 500
-    assert isinstance(await persist(patient, envelope("eve@example.org")), Sent)
-    assert [mail.recipients[0] for mail in server.mails] == ["ann@example.org", "eve@example.org"]
-    # Nothing more was said on that connection, the clean-up included.
-    assert server.connections[-2].lines[-1].startswith(b"RCPT TO:<bob")
-    assert len(server.connections) == (2 if patient is pool else 3)
-    await patient.close()
-    await pool.close()
-
-
-async def test_a_reply_that_comes_twice_never_sends_a_message_wrongly(server: SmtpServer, pool: Pool) -> None:
-    server.script["mail"] = [raw(b"250 ok\r\n250 ok\r\n")]
-    told = await pool.send(envelope("refuse-550@example.org"))
-    assert not isinstance(told, Sent)
-    assert isinstance(await persist(pool, envelope()), Sent)
-    assert [mail.recipients for mail in server.mails] == [("ann@example.org",)]
-
-
-async def test_s16_a_size_that_no_number_holds_is_no_limit() -> None:
-    """Python refuses to read a number of more than 4,300 digits."""
-    async with SmtpServer(extensions=("SIZE " + "9" * 5_000,)) as server:
-        pool = Pool(parse_relays(server.url), sessions=1, timeouts=QUICK)
-        assert isinstance(await pool.send(envelope()), Sent)
-        await pool.close()

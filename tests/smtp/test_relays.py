@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from kinto_notify.delivery import Sent
+from kinto_notify.delivery import Deferred, Sent
 from kinto_notify.demo.servers import free_port
 from kinto_notify.errors import RelayFault
 from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.smtp.timeouts import Timeouts
 from support.envelopes import QUICK, envelope, persist
-from support.smtp_server import SmtpServer, say
+from support.smtp_server import Act, SmtpServer, drop, say
 
 
 async def test_s18_one_relay_of_two_down_fails_over_and_comes_back() -> None:
@@ -32,6 +32,28 @@ async def test_s18_one_relay_of_two_down_fails_over_and_comes_back() -> None:
 
             await asyncio.wait_for(back(), 20)
             await pool.close()
+
+
+@pytest.mark.parametrize("phase", ["connect", "ehlo", "mail", "rcpt", "data"])
+async def test_s18_a_relay_that_goes_before_the_message_was_handed_over_is_left_for_the_next(phase: str) -> None:
+    """In the same attempt: nothing is deferred, and nothing sent twice."""
+    async with SmtpServer() as first, SmtpServer() as second:
+        pool = Pool(parse_relays(f"{first.url},{second.url}"), sessions=1, timeouts=Timeouts(pause_least=3600.0))
+        first.script[phase] = say("421 4.3.2 going down", close=True)
+        for number in range(3):
+            assert isinstance(await pool.send(envelope(f"r{number}@example.org")), Sent)
+        assert (len(first.mails), len(second.mails), first.reached["body"]) == (0, 3, 0)
+        await pool.close()
+
+
+@pytest.mark.parametrize("act", [drop(accept=True), say("421 4.3.2 going down", close=True, accept=True)])
+async def test_s18_what_one_relay_may_have_taken_is_not_handed_to_the_other(act: Act) -> None:
+    async with SmtpServer() as first, SmtpServer() as second:
+        pool = Pool(parse_relays(f"{first.url},{second.url}"), sessions=1, timeouts=QUICK)
+        first.script["dot"] = [act]
+        assert isinstance(await pool.send(envelope()), Deferred)
+        assert (len(first.mails), len(second.mails), second.connections) == (1, 0, [])
+        await pool.close()
 
 
 async def test_both_relays_down_is_one_fault_that_names_both() -> None:

@@ -19,6 +19,8 @@ class Act:
     hang: bool = False
     #: Written in a segment of its own, right after the reply.
     then: bytes = b""
+    #: How often the reply is written.
+    times: int = 1
     #: At the dot: whether the message is taken, whatever the reply says.
     accept: bool | None = None
 
@@ -27,8 +29,8 @@ def say(text: str, gate: asyncio.Event | None = None, close: bool = False, accep
     return Act(text.replace("\n", "\r\n").encode("latin-1") + b"\r\n", gate, close, accept=accept)
 
 
-def raw(reply: bytes, close: bool = False, hang: bool = False, then: bytes = b"") -> Act:
-    return Act(reply, close=close, hang=hang, then=then)
+def raw(reply: bytes, close: bool = False, hang: bool = False, then: bytes = b"", times: int = 1) -> Act:
+    return Act(reply, close=close, hang=hang, then=then, times=times)
 
 
 def drop(accept: bool | None = None) -> Act:

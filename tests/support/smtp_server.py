@@ -262,7 +262,7 @@ class SmtpServer:
     async def _act(self, connection: Connection, act: Act) -> None:
         if act.gate is not None:
             await act.gate.wait()
-        if act.reply:
+        for _ in range(act.times if act.reply else 0):
             connection.writer.write(act.reply)
             await connection.writer.drain()
         if act.then:
