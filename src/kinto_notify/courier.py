@@ -86,7 +86,7 @@ class Courier:
         else:
             self.woken.clear()
             if not await self.start():
-                await wait_for_any((self.woken, stop), self.rest_s or IDLE_S)
+                await wait_for_any((self.woken, stop), min(self.rest_s or IDLE_S, IDLE_S))
 
     async def _until_relay_may_be_tried(self) -> None:
         try:
@@ -106,7 +106,7 @@ class Courier:
             return 0
         since = time.monotonic()
         leased = await self._deliveries.lease(room)
-        self.rest_s = min(leased.wait / 1000, IDLE_S)
+        self.rest_s = leased.wait / 1000
         self._telemetry.learned_rate(leased.learned)
         self._ledger.hold(leased.deliveries, since, leased.sure)
         try:

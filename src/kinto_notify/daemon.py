@@ -17,7 +17,7 @@ from kinto_notify.compose.composer import Composer
 from kinto_notify.courier import Courier
 from kinto_notify.digester import Digester
 from kinto_notify.drain import DRAIN_MARGIN_S, Drain
-from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable
+from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable, TryLater
 from kinto_notify.herald import Herald
 from kinto_notify.housekeeping import Housekeeping
 from kinto_notify.intake import Intake
@@ -39,6 +39,9 @@ from kinto_notify.web.server import WebServer
 #: A room that has not finished a step for so long is stuck: /healthz says so and the watchdog is not fed. Steps end
 #: within seconds even when Redis hangs (its socket timeout is 15 s).
 STALL_S = 45.0
+
+#: `run --once` waits so long for the rate; a command that hangs for hours helps nobody.
+_ONCE_RESTS_S = 60.0
 
 
 class Daemon:
@@ -244,6 +247,8 @@ class Daemon:
     async def once(self) -> int:
         """File what waits, compose and send what is due; raise `Unavailable` if Redis or the relay is not there.
 
+        `TryLater` if the rate lets no mail go for more than a minute.
+
         A signal ends it as it ends `run`: what is in hand is finished.
         """
         self._greet()
@@ -275,6 +280,8 @@ class Daemon:
             started = 0 if self._pool.fault is not None else await self._courier.start()
             if self._courier.busy:
                 await self._courier.wait_for_one(self._stop)
+            elif self._courier.rest_s > _ONCE_RESTS_S:
+                raise TryLater(f"the rate lets no mail go for {self._courier.rest_s:.0f} s; what is due stays due")
             elif self._courier.rest_s:
                 await wait_for(self._stop, self._courier.rest_s)
             elif not started:

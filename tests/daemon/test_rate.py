@@ -26,6 +26,18 @@ def publish_mails(redis_server: RedisServer, number: int) -> None:
     publish(redis_server.url, NAMESPACE, *(event(change(f"r{n}"), collection_id=f"c{n}") for n in range(number)))
 
 
+def test_a_single_run_does_not_wait_for_ever(
+    tmp_path: Path, redis_server: RedisServer, smtp: SmtpServerThread, machine: dict[str, str]
+) -> None:
+    publish_mails(redis_server, 3)
+    settings = DaemonProcess(tmp_path, redis_server.url, smtp.url, **machine, smtp_rate="1/h").variables
+    for _ in range(2):
+        told = command("run", "--once", **settings)
+        assert told.returncode == 75
+        assert "the rate lets no mail go for " in told.stderr
+    assert len(smtp.mails) == 1
+
+
 @pytest.mark.parametrize(("rate", "daemons"), [("20/s", 1), ("10/s", 5)])
 def test_m07_the_rate_holds_in_every_window(
     tmp_path: Path, redis_server: RedisServer, smtp: SmtpServerThread, machine: dict[str, str], rate: str, daemons: int
