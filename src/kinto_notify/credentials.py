@@ -49,8 +49,8 @@ def gather(environ: Mapping[str, str], names: Collection[str]) -> Gathered:
         if name == full or name in _OF_TOOLS:
             continue
         if name not in known:
-            meant = {**_ELSEWHERE, **{one: one for one in known}}
-            found.problems.append(f"{full}: there is no such setting{nearest(name, meant, PREFIX)}")
+            meant = nearest(name, known, PREFIX, elsewhere=_ELSEWHERE)
+            found.problems.append(f"{full}: there is no such setting{meant}")
         elif name in twins:
             _from_twin(found, environ, name)
         elif environ[full].strip():

@@ -295,6 +295,9 @@ def test_the_images_commands_work_outside_of_docker(
     program = str(image / "opt" / "kinto-notify" / "bin" / "kinto-notify")
     entry, command = (json.loads(stage.all(word)[0]) for word in ("ENTRYPOINT", "CMD"))
     probe = json.loads(stage.all("HEALTHCHECK")[0].partition("CMD ")[2])
+    # The wheel brings the units along.
+    shown = subprocess.run([program, "unit", "kinto-notify.service"], capture_output=True, text=True, timeout=60)
+    assert shown.stdout == (ROOT / "systemd" / "kinto-notify.service").read_text()
     with SmtpServerThread() as smtp:
         smtp.server.users = {"kinto": "s3cret"}
         environment = daemon_environment(

@@ -169,6 +169,10 @@ def test_every_key_in_redis_has_its_row() -> None:
         for name in ticked(cells[0])
     }
     assert told == real | {"events"}
+    # How long and how large: for the operator.
+    stored = rows(section("docs/operations.md", "What is stored where"))
+    kept = {name.partition(":")[0] for cells in stored if cells[0].startswith("Redis") for name in ticked(cells[0])}
+    assert kept == told
 
 
 def test_every_module_has_its_floor_in_the_architecture() -> None:
