@@ -3,6 +3,7 @@
 import pytest
 
 from kinto_notify.intake import FATAL_TIMES, Intake
+from kinto_notify.store import stream as stream_module
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
@@ -148,3 +149,34 @@ async def test_r19_a_stranded_entry_that_ends_daemons_is_buried_at_last(client: 
     (letter,) = [one async for one in DeadLetters(client).newest(10)]
     assert letter.id == f"entry-{fatal}"
     assert await totals(client) == (0, 0)
+
+
+async def test_m04_consumers_of_the_dead_stay_until_somebody_has_taken_what_was_theirs(
+    client: Client, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one daemon to twenty and back to one: half of them leave, half of them die with something in hand."""
+    readers = [Stream(client, f"reader-{number}") for number in range(20)]
+    for reader in readers:
+        await publish(client, 1)
+        assert len(await reader.read()) == 1
+    for reader in readers[:10]:
+        (one,) = await reader.pending()
+        await reader.file([filed(one, filing())], [])
+    for reader in readers:
+        await reader.leave()
+
+    async def names() -> set[bytes]:
+        told = await client.redis.xinfo_consumers(client.stream, GROUP)
+        return {one["name"] for one in told}
+
+    assert await names() == {f"reader-{number}".encode() for number in range(10, 20)}
+    # A day later:
+    monkeypatch.setattr(stream_module, "_SILENT_MS", -1)
+    assert await stream.sweep_consumers() == 0
+    monkeypatch.setattr(stream_module, "CLAIM_IDLE_MS", 0)
+    room = intake(client, stream)
+    while await room.work(wait=False):
+        pass
+    assert await totals(client) == (20, 0)
+    assert await stream.sweep_consumers() == 10
+    assert await names() <= {b"one"}
