@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import uuid
+from itertools import chain
 from typing import Any
 
 VERSION = "1"
@@ -29,6 +30,7 @@ MAX_ENTRY_BYTES = 256 * 1024
 #: pydantic's JSON parser stops at about 200 levels; deeper values are replaced by a marker before they travel.
 MAX_DEPTH = 64
 MAX_INTEGER_BITS = 4096
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 TOO_DEEP = "… (nested too deeply)"
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
@@ -141,8 +143,9 @@ def _too_deep(value: Any, depth: int) -> bool:
     """Tell whether containers are nested more than `depth` levels: many brackets may as well stand side by side."""
     level = [value]
     for _ in range(depth):
-        inside = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
-        level = [item for item in inside if isinstance(item, (dict, list, tuple))]
+        inside = chain.from_iterable([outer.values() if isinstance(outer, dict) else outer for outer in level])
+        # Most are plain values, which the first question tells fastest.
+        level = [item for item in inside if type(item) not in _PLAIN and isinstance(item, (dict, list, tuple))]
         if not level:
             return False
     return True

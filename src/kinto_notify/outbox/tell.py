@@ -59,7 +59,12 @@ def _change(item: Mapping[str, Any], container: str) -> dict[str, Any]:
     """Describe one impacted object: its id and URI, and the states there are."""
     object_id = id_of(item)
     change: dict[str, Any] = {"id": object_id, "uri": f"{container}/{object_id}" if object_id else container}
-    change |= {name: item[name] for name in ("old", "new") if item.get(name) is not None}
+    # Written out: a plural delete does this once for each of its objects.
+    old, new = item.get("old"), item.get("new")
+    if old is not None:
+        change["old"] = old
+    if new is not None:
+        change["new"] = new
     return change
 
 
