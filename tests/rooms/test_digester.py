@@ -1,18 +1,20 @@
 """The digester beside the other rooms of its event loop."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from kinto_notify.address import Mailbox
 from kinto_notify.compose.composer import Composer
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.digest import FrozenDigest
-from kinto_notify.digester import FATAL_TIMES, WORN_LEASES, Digester
+from kinto_notify.digester import FATAL_TIMES, STEP, WORN_LEASES, Digester
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
-from kinto_notify.store.digests import Digests
+from kinto_notify.store.digests import Digests, Step
 from kinto_notify.store.overview import overview
 from kinto_notify.store.stream import Stream
 from kinto_notify.telemetry import Telemetry
@@ -160,3 +162,40 @@ async def test_a_fault_of_redis_keeps_no_digest_waiting_for_the_end_of_its_lease
     await halved.close()
     assert (await overview(client)).deliveries == 2
     assert telemetry.registry.get_sample_value("kinto_notify_digests_total", {"result": "composed"}) == 2
+
+
+async def test_l04_the_headers_of_many_recipients_are_never_all_in_memory(client: Client) -> None:
+    """The room counts what it composes ahead of what is in Redis: two steps at most, of a digest for six."""
+    ahead: list[int] = []
+
+    class Counting(Composer):
+        made = 0
+
+        def headers(self, digest: FrozenDigest, recipient: Mailbox) -> bytes:
+            self.made += 1
+            return super().headers(digest, recipient)
+
+    class Watched(Digests):
+        async def fan_out(self, steps: Sequence[Step]) -> int:
+            ahead.append(composer.made - sum(handed_over))
+            done = await super().fan_out(steps)
+            handed_over.append(done)
+            return done
+
+    composer, handed_over = Counting(sender=SENDER), list[int]()
+    stream = Stream(client, "one")
+    await stream.ensure_group()
+    (entry,) = await entries(client, stream, 1)
+    many = tuple(Mailbox("", f"r{number}@example.org") for number in range(6 * STEP - 10))
+    await stream.file([filed(entry, filing(recipients=many))], [])
+    digester = Digester(
+        Watched(client),
+        Alone(client),
+        lambda: composer,
+        Telemetry(),
+        bounce_address="b@example.org",
+        ready=lambda: None,
+    )
+    assert await digester.work() == 1
+    assert composer.made == sum(handed_over) == len(many)
+    assert max(ahead) <= 2 * STEP

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from kinto_notify.address import Mailbox
-from kinto_notify.store.client import Client, translated
+from kinto_notify.store.client import Client
 
 _PAGE = 100
 
@@ -58,11 +58,4 @@ class Recipients:
 
     async def resubscribe(self, mailbox: Mailbox) -> bool:
         """Forget what relays said of an address, so that mail to it goes out; tell whether it was suppressed."""
-        async with translated():
-            pipe = self._client.redis.pipeline(transaction=True)
-            key = self._client.key(f"recipient:{mailbox.fingerprint}")
-            pipe.hexists(key, "suppressed")
-            pipe.delete(key)
-            pipe.zrem(self._client.key("recipients"), mailbox.fingerprint)
-            told = await pipe.execute()
-        return bool(told[0])
+        return bool(await self._client.run("resubscribe", self._client.key("recipients"), [mailbox.fingerprint]))

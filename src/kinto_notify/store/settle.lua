@@ -32,6 +32,7 @@ local function nobody(id, recipient, reply)
   redis.call('PEXPIRE', key, kept)
   redis.call('ZREMRANGEBYSCORE', prefix .. ':recipients', '-inf', now - kept)
   redis.call('ZADD', prefix .. ':recipients', now, who)
+  redis.call('PEXPIRE', prefix .. ':recipients', kept)
 end
 
 for i = 4, #ARGV, 5 do
