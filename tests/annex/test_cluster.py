@@ -66,3 +66,17 @@ def test_a_batch_is_appended_whole_or_not_at_all(cluster: Cluster) -> None:
     stream.append([Entry("last", b"3")])
     assert node.xlen(KEY) % 20 == 2
     stream.close()
+
+
+def test_the_rights_that_a_user_needs(cluster: Cluster) -> None:
+    """As docs/operations.md lists them: with `+cluster|slots`, which a single server does not ask for."""
+    docs = Path(__file__).parents[2] / "docs" / "operations.md"
+    (line,) = [one for one in docs.read_text().splitlines() if one.startswith("ACL SETUSER kinto ")]
+    rights = [*line.split()[3:], "+cluster|slots"]
+    for client in cluster.clients:
+        client.execute_command("ACL", "SETUSER", "kinto", *rights)
+    password = next(one[1:] for one in rights if one.startswith(">"))
+    stream = Stream(cluster.url.replace("//", f"//kinto:{password}@"), "kinto-notify", 60)
+    stream.append([Entry("one", b"{}")])
+    stream.close()
+    assert cluster.clients[cluster.owner(KEY)].xlen(KEY) == 1
