@@ -15,6 +15,7 @@ from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.overview import examine, overview
 from kinto_notify.store.pauses import Pauses
 from kinto_notify.store.stream import Stream
+from kinto_notify.store.trail import Trail
 from kinto_notify.telemetry import Telemetry
 
 _EVERY_S = 5.0
@@ -33,6 +34,7 @@ class Housekeeping:
         self._busy = busy
         self._dead = DeadLetters(client)
         self._pauses = Pauses(client)
+        self._trail = Trail(client)
         self._paused: Mapping[str, int] = {}
         self._examined = False
 
@@ -40,7 +42,9 @@ class Housekeeping:
         """Do all of it once, and wait some seconds."""
         if not self._examined:
             await self._examine()
-        await self._dead.sweep(await self._client.time())
+        now = await self._client.time()
+        await self._dead.sweep(now)
+        await self._trail.trim(now)
         await self._stream.sweep_consumers()
         await self._pauses.finish()
         seen = await overview(self._client)

@@ -32,7 +32,11 @@ class Desk:
         }
 
     def __call__(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        done = command(*arguments, **{**self.variables, **more})
+        return self.run(*arguments, **more)
+
+    def run(self, *arguments: str, stdin: str | None = None, **more: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command, with a standard input of its own."""
+        done = command(*arguments, stdin=stdin, **{**self.variables, **more})
         assert "Traceback" not in done.stdout + done.stderr
         return done
 

@@ -21,6 +21,7 @@ COMMANDS = (
     "status",
     "health",
     "pause",
+    "explain",
     "preview",
     "dead_letters",
     "recipients",

@@ -64,6 +64,9 @@ local function take_in(id)
   return ours, ours and not pending
 end
 
+-- Where an event went, for `explain`: the last ones, and of each as many digests as people read.
+local TRAIL, SHOWN = 20000, 20
+
 local expiries = {}
 local filed, known, gone, buried, changes, stranded = 0, 0, 0, 0, 0, 0
 for _ = 1, tonumber(take()) do
@@ -86,9 +89,11 @@ for _ = 1, tonumber(take()) do
   end
   if not ours then gone = gone + 1 end
   if lone and fresh then stranded = stranded + 1 end
-  for _ = 1, math.max(filings, 0) do
+  local went = {}
+  for n = 1, math.max(filings, 0) do
     local d = digests[tonumber(take())]
     if fresh and not d.open then open(d) end
+    if n <= SHOWN then went[n] = d.id end
     for _ = 1, tonumber(take()) do
       local name, number = take(), take()
       if fresh then
@@ -109,7 +114,13 @@ for _ = 1, tonumber(take()) do
       end
     end
   end
+  if fresh and filings >= 0 then
+    redis.call('XADD', prefix .. ':trail', 'MAXLEN', '~', TRAIL, '*', 'e', event, 'd', table.concat(went, ' '),
+      'n', filings)
+  end
 end
+
+redis.call('EXPIRE', prefix .. ':trail', 90000)
 
 local retention = tonumber(redis.call('HGET', prefix .. ':meta', 'retention')) or 86400
 for seen in pairs(expiries) do

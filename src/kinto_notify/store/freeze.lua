@@ -61,6 +61,9 @@ if room > 0 then
         redis.call('HSET', prefix .. ':frozen:' .. fid, 'frozen', now, 'cursor', 0)
         redis.call('ZADD', frozen, now, fid)
         redis.call('ZREM', due, id)
+        -- For `explain`, in one order with what was filed.
+        redis.call('XADD', prefix .. ':trail', 'MAXLEN', '~', 20000, '*', 'f', fid, 'd', id, 'i', told[6])
+        redis.call('EXPIRE', prefix .. ':trail', 90000)
       else
         redis.call('ZADD', due, now + lease, id)
       end

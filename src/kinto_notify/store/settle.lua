@@ -59,6 +59,9 @@ for i = 4, #ARGV, 5 do
       redis.call('ZREM', deliveries, id)
       redis.call('ZREM', prefix .. ':dead', id)
       redis.call('HINCRBY', prefix .. ':totals', 'sent', 1)
+      -- For `explain`: of what is sent nothing else is left.
+      redis.call('XADD', prefix .. ':outcomes', 'MAXLEN', '~', 20000, '*', 'd', id, 'r', string.sub(reply, 1, 200))
+      redis.call('EXPIRE', prefix .. ':outcomes', 90000)
       settled = settled + 1
     end
   elseif known[1] == fence then
