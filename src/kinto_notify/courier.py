@@ -29,7 +29,7 @@ from kinto_notify.last_look import Withheld, last_look
 from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, wait_for, wait_for_any
 from kinto_notify.smtp.pool import Pool
-from kinto_notify.store.deliveries import BodyName, Deliveries, Fate, Settlement
+from kinto_notify.store.deliveries import LEASE_MS, BodyName, Deliveries, Fate, Settlement
 from kinto_notify.telemetry import Telemetry
 
 #: A delivery that the relay's own fault gave back rests so long, so that a daemon that reaches the relay may take it.
@@ -76,6 +76,13 @@ class Courier:
     def busy(self) -> int:
         """How many attempts are under way."""
         return len(self._attempts)
+
+    async def blocked(self) -> bool:
+        """Tell whether the relay is down and a delivery is at hand that will find out when it is back.
+
+        Without one nobody would ever find out.
+        """
+        return self._pool.fault is not None and await self._deliveries.due_within(LEASE_MS)
 
     async def step(self, stop: asyncio.Event) -> None:
         """Start what free sessions can take; waits up to a second for work, for a session, or for the relay."""

@@ -179,7 +179,8 @@ class Daemon:
 
     async def _digest(self) -> None:
         self._due.clear()
-        if not await self._digester.work():
+        # While the relay is down, changes gather in open digests: little memory, and one mail of a group afterwards.
+        if await self._courier.blocked() or not await self._digester.work():
             await wait_for_any((self._due, self._stop), IDLE_S)
 
     async def _feed_watchdog(self) -> None:

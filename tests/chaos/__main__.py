@@ -5,6 +5,7 @@ What a broken run left (logs, Redis' file) stays in the directory that it names;
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("--daemons", type=int, default=size.daemons)
     parser.add_argument("--lease", type=float, default=size.lease)
     given = parser.parse_args()
+    # Asked to end, it takes its servers and daemons along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     size = Size(given.events, given.seconds, given.daemons, lease=given.lease)
     # Every seed has its run, whatever became of those before.
     held = [once(seed, size) for seed in given.seeds]

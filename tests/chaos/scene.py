@@ -27,7 +27,8 @@ from support.stream import eventually
 
 NAMESPACE = "kinto-notify"
 PREFIX = f"{{{NAMESPACE}}}"
-COLLECTIONS = 8
+#: So many that no digest gets more changes than a mail lists, however long all daemons are down.
+COLLECTIONS = 40
 #: What was published so many seconds before a kill of Redis is published again: everysec may lose one or two.
 REPEAT_S = 5.0
 #: After the last fault all must be at rest in this time (and the leases that the killed held).

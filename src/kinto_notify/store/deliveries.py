@@ -112,6 +112,12 @@ class Deliveries:
             found = await self._client.redis.zrange(self._client.key("deliveries"), 0, 0, withscores=True)
         return int(found[0][1]) if found else None
 
+    async def due_within(self, delay: int) -> bool:
+        """Tell whether any delivery is due, or its lease ends, within so many milliseconds."""
+        until = await self._client.time() + delay
+        async with translated():
+            return bool(await self._client.redis.zcount(self._client.key("deliveries"), "-inf", until))
+
 
 def _delivery(told: Sequence[bytes]) -> Delivery:
     ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest, short, suppressed = (
