@@ -3,7 +3,7 @@
     async with Crawler() as server:         # its receive buffer is small, so that the client soon has to wait
         server.step.set()                   # read on (at `pace` bytes a turn), until `step.clear()`
 
-`early` is said before a byte of the message was read; `taken` counts those that were; `reply` is said to its final dot.
+`early` is said at the first byte of the message; `taken` counts those that were read; `reply` is said to its final dot.
 """
 
 import asyncio
@@ -55,6 +55,7 @@ class Crawler:
     async def _crawl(self, loop: asyncio.AbstractEventLoop, link: socket.socket) -> None:
         tail = b""
         if self.early:
+            self.taken += len(await loop.sock_recv(link, self.pace))
             await loop.sock_sendall(link, self.early)
             # Closed with all this unread, the kernel would answer RST, and the client's kernel forget the reply.
             await self.step.wait()
