@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from kinto_notify.delivery import Envelope, Sent
 from kinto_notify.errors import RelayFault
-from kinto_notify.smarthost import parse_relays
+from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.smtp.timeouts import Timeouts
-from support.smtp_server import SmtpServer, hang, say
+from support.smtp_server import SmtpServer, hang, say, tls_contexts
 
 
 def envelope(name: str) -> Envelope:
@@ -60,25 +61,42 @@ async def test_s21_the_next_message_never_lands_in_a_broken_transaction(
     await server.until(lambda: len(server.open) == 1)
 
 
-async def test_s21_cancelled_at_every_turn_of_the_loop(server: SmtpServer) -> None:
-    """Not at chosen steps but after 0, 1, 2, … turns, until an attempt runs to its end unharmed."""
-    pool = Pool(parse_relays(server.url), sessions=2)
-    for turns in range(1000):
-        task = asyncio.create_task(pool.send(envelope(f"broken{turns}")))
-        for _ in range(turns % 100):
+async def cancelled_at_every_turn(server: SmtpServer, pool: Pool, rounds: int, turns: int) -> None:
+    """Not at chosen steps but after 0, 1, 2, … turns of the loop, until an attempt runs to its end unharmed."""
+    for number in range(rounds):
+        task = asyncio.create_task(pool.send(envelope(f"broken{number}")))
+        for _ in range(number % turns):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
-        assert isinstance(await pool.send(envelope(f"whole{turns}")), Sent)
+        assert isinstance(await pool.send(envelope(f"whole{number}")), Sent)
     assert pool.free == 2
     assert pool.fault is None
     for mail in server.mails:
         assert len(mail.recipients) == 1
         assert mail.data.split()[-1].decode() + "@example.org" == mail.recipients[0]
     whole = [mail.recipients[0] for mail in server.mails if mail.recipients[0].startswith("whole")]
-    assert whole == [f"whole{turns}@example.org" for turns in range(1000)]
+    assert whole == [f"whole{number}@example.org" for number in range(rounds)]
     assert server.most <= 2
+
+
+async def test_s21_cancelled_at_every_turn_of_the_loop_a_thousand_times(server: SmtpServer) -> None:
+    pool = Pool(parse_relays(server.url), sessions=2)
+    await cancelled_at_every_turn(server, pool, rounds=1000, turns=100)
     await pool.close()
+
+
+async def test_s21_cancelled_at_every_turn_of_a_handshake_and_a_login(tmp_path: Path) -> None:
+    """A session lives for one message here, so that each attempt connects, goes into TLS and logs in."""
+    context, ca = tls_contexts("127.0.0.1")
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with SmtpServer(tls=context, users={"me": "pw"}) as server:
+        relay = Relay("127.0.0.1", server.port, Tls.STARTTLS, "me", "pw")
+        pool = Pool((relay,), sessions=2, ca=tmp_path / "ca.pem", timeouts=Timeouts(lifetime=0.0))
+        await cancelled_at_every_turn(server, pool, rounds=200, turns=200)
+        assert all(mail.tls for mail in server.mails)
+        assert all(mail.user == "me" for mail in server.mails)
+        await pool.close()
 
 
 async def test_a_veto_just_before_the_body_sends_nothing(server: SmtpServer, pool: Pool) -> None:
