@@ -53,7 +53,7 @@ def test_an_import_that_mails_nobody(library: Desk, smtp: SmtpServerThread) -> N
     assert list(told["paused"]) == ["file#articles"]
     assert (told["open_digests"], told["paused_digests"]) == (1, 1)
     done = library("flush", "--discard", "articles")
-    assert (done.stdout, done.stderr) == ("articles: 1 digests with 30 changes thrown away\n", "")
+    assert (done.stdout, done.stderr) == ("articles: 1 digest with 30 changes thrown away\n", "")
     assert library("resume", "articles").stdout == "articles: resumed\n"
     both(library, "after")
     assert library("run", "--once").returncode == 0
@@ -86,7 +86,7 @@ def test_a_flush_sends_one_that_is_paused(library: Desk, smtp: SmtpServerThread)
     both(library, "one")
     assert library("run", "--once").returncode == 0
     done = library("flush", "books")
-    assert (done.returncode, done.stdout) == (0, "books: 1 digests with 1 changes due now\n")
+    assert (done.returncode, done.stdout) == (0, "books: 1 digest with 1 change due now\n")
     assert library("run", "--once").returncode == 0
     assert readers(smtp) == ["ben"]
 
@@ -116,7 +116,7 @@ def test_one_that_left_the_file_can_still_be_flushed(library: Desk, smtp: SmtpSe
     assert library("run", "--once").returncode == 0
     table = Path(library.variables["subscriptions"])
     table.write_text(TWO.partition('[[subscription]]\nname = "books"')[0])
-    assert library("flush", "books").stdout == "books: 1 digests with 1 changes due now\n"
+    assert library("flush", "books").stdout == "books: 1 digest with 1 change due now\n"
     assert library("resume", "file#books").returncode == 0
     assert library("resume", "books").returncode == 0, "its digest is still open"
     assert library("run", "--once").returncode == 0

@@ -88,3 +88,11 @@ async def test_the_entry_itself_is_found_by_its_id_alone(client: Client) -> None
     body = await Trail(client).entry("sought")
     assert body == fields(mine)["event"]
     assert await Trail(client).entry("absent") is None
+
+
+async def test_a_recipient_can_be_forgotten(client: Client) -> None:
+    """Their mails, whose replies may name the address, and nobody else's."""
+    for name in ("f1:aaaa", "f1:bbbb", "f2:aaaa"):
+        await client.redis.xadd(client.key("outcomes"), {"d": name, "r": "250 taken"})
+    assert await Trail(client).forget("aaaa") == 2
+    assert [step[b"d"] for _, step in await client.redis.xrange(client.key("outcomes"))] == [b"f1:bbbb"]

@@ -96,11 +96,15 @@ async def _resume(client: Client, meant: str, _: argparse.Namespace) -> None:
 async def _flush(client: Client, meant: str, arguments: argparse.Namespace) -> None:
     found = await Pauses(client).flush(meant, discard=arguments.discard)
     what = "thrown away" if arguments.discard else "due now"
-    print(f"{_shown(meant)}: {found.digests} digests with {found.changes} changes {what}")
+    print(f"{_shown(meant)}: {_counted(found.digests, 'digest')} with {_counted(found.changes, 'change')} {what}")
     seen = await overview(client)
     if arguments.discard and (seen.lag or seen.pending):
         waiting = (seen.lag or 0) + seen.pending
         print(f"{waiting} entries of the stream are not filed yet: flush again when they are", file=sys.stderr)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _shown(meant: str) -> str:

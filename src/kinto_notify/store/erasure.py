@@ -15,6 +15,7 @@ from kinto_notify.errors import TryLater
 from kinto_notify.store.client import Client, translated
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.recipients import Recipients
+from kinto_notify.store.trail import Trail
 
 #: Members to a step, so that a script stays short.
 _BATCH = 200
@@ -52,6 +53,7 @@ class Erasure:
         for start in range(0, len(own), _BATCH):
             dropped += await self._dead.drop(own[start : start + _BATCH])
         await Recipients(self._client).resubscribe(mailbox)
+        await Trail(self._client).forget(mailbox.fingerprint)
         await self._look(mailbox)
         return Erased(deliveries, dropped, digests)
 

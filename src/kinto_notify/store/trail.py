@@ -68,6 +68,15 @@ class Trail:
             for name in ("trail", "outcomes"):
                 await self._client.redis.xtrim(self._client.key(name), minid=f"{max(now - KEEP_MS, 0)}-0")
 
+    async def forget(self, fingerprint: str) -> int:
+        """Forget the mails to one recipient: a relay's reply may name the address. Return how many there were."""
+        own = f":{fingerprint}".encode()
+        idents = [ident async for ident, step in self._steps("outcomes", "-") if step[b"d"].endswith(own)]
+        async with translated():
+            for start in range(0, len(idents), _PAGE):
+                await self._client.redis.xdel(self._client.key("outcomes"), *idents[start : start + _PAGE])
+        return len(idents)
+
     async def find(self, event: str) -> Traced | None:
         """Follow an event; None if it is not known, or not any more."""
         at, number, digests = 0, 0, dict[str, tuple[str, str, int]]()
