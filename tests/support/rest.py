@@ -4,8 +4,9 @@ import redis
 
 from kinto_notify import wire
 
-#: What stays at rest; all else goes with what it is about, or has an end (the known ids, the intervals).
-MAY_STAY = {"events", "meta", "totals"}
+#: What stays at rest; all else goes with what it is about, or has an end (the known ids, the intervals). `filed` are
+#: the ids of those entries that are still in `events`.
+MAY_STAY = {"events", "filed", "meta", "totals"}
 #: Longer than any lease.
 _HOUR_MS = 3_600_000
 
