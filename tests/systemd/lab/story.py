@@ -130,6 +130,10 @@ def credentials_arrive_and_are_nowhere_else() -> None:
     for place in ("environ", "cmdline"):
         text = Path(f"/proc/{pid}/{place}").read_bytes()
         assert not [one for one in SECRETS if one.encode() in text], place
+    # The operator's own commands find them where they were written.
+    given = f"set -a; . {ETC}/kinto-notify.env; export CREDENTIALS_DIRECTORY={ETC}; set +a"
+    ran = sh("bash", "-euc", f"{given}; /opt/kinto-notify/bin/kinto-notify check")
+    assert (ran.returncode, ran.stdout.count("\nok    ")) == (0, 3), (ran.stdout, ran.stderr)
     log = json.dumps(journal())
     assert not [one for one in SECRETS if one in log]
 
