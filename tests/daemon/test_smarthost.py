@@ -4,11 +4,13 @@ import json
 from email import message_from_bytes
 from pathlib import Path
 
+import redis
+
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.smtp.streak import ENOUGH
 from support.daemon import DaemonProcess, command
 from support.events import change, event, publish
-from support.smtp_server import SmtpServer, SmtpServerThread
+from support.smtp_server import SmtpServer, SmtpServerThread, drop
 from support.stream import eventually
 
 NAMESPACE = "kinto-notify"
@@ -99,3 +101,24 @@ def test_s20_c04_a_server_of_the_last_century_gets_plain_mail(
             assert letter["recipient"] == "josé@example.org"
             assert "5.6.7" in str(letter["reason"])
             assert daemon.stop() == 0
+
+
+def test_s12_a_dot_without_a_reply_is_counted_and_left_alone(
+    tmp_path: Path, redis_server: RedisServer, smtp: SmtpServerThread, machine: dict[str, str]
+) -> None:
+    """The relay has it, as a rule: no second copy for ten minutes, and the metric says that one may come."""
+    smtp.server.script["dot"] = [drop(accept=True)]
+    with DaemonProcess(tmp_path, redis_server.url, smtp.url, **machine) as daemon:
+        publish(redis_server.url, NAMESPACE, event(change("x")))
+        (line,) = daemon.wait_told("deferred")
+        assert line["ambiguous"] is True
+        assert daemon.metric("kinto_notify_ambiguous_total") == 1
+        # Others go on, over another connection.
+        publish(redis_server.url, NAMESPACE, event(change("y"), collection_id="other"))
+        daemon.wait_told("sent")
+        assert [mail.connection for mail in smtp.mails] == [0, 1]
+        with redis.Redis.from_url(redis_server.url) as client:
+            ((_, due),) = client.zrange("{kinto-notify}:deliveries", 0, -1, withscores=True)
+            seconds, microseconds = client.time()
+            assert due - (seconds * 1000 + microseconds // 1000) > 500_000
+        assert daemon.stop() == 0
