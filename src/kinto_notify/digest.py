@@ -8,10 +8,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from kinto_notify.address import Mailbox
 from kinto_notify.diff import FieldDiff
+from kinto_notify.timetable import Timetable
 
+UTC = ZoneInfo("UTC")
 #: The audience of a digest that all recipients of its subscription get alike.
 EVERYONE = "*"
 #: What `group_by` may name besides filter words: one mail for each change.
@@ -22,7 +25,10 @@ INTERVAL_GROWTH = 1.5
 
 @dataclass(frozen=True, slots=True)
 class DigestRules:
-    """How long changes are gathered; all times in milliseconds."""
+    """How long changes are gathered; all times in milliseconds.
+
+    `timetable` says when a mail may go out, None at any time; `zone` is that of timetables which name none.
+    """
 
     wait: int = 30_000
     interval: int = 300_000
@@ -30,6 +36,8 @@ class DigestRules:
     max_events: int | None = None
     max_listed: int = 100
     group_by: tuple[str, ...] = ("bucket_id", "collection_id")
+    timetable: Timetable | None = None
+    zone: ZoneInfo = UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +175,6 @@ def count_key(resource_name: str, action: str) -> str:
 def group_key(group_by: Sequence[str], words: Mapping[str, str], change_id: str) -> tuple[tuple[str, str], ...]:
     """Return the group of a change as (word, value) pairs; a word that the change lacks has the empty value."""
     return tuple((word, change_id if word == GROUP_BY_CHANGE else words.get(word, "")) for word in group_by)
-
-
-def next_interval(rules: DigestRules, previous: int | None, kept_coming: bool) -> int:
-    """Return the interval after a mail: it grows while changes keep coming, and starts anew after a calm."""
-    if previous is None or not kept_coming:
-        return rules.interval
-    return max(rules.interval, min(int(previous * INTERVAL_GROWTH), rules.max_wait))
 
 
 def _hash(*parts: str) -> str:

@@ -60,7 +60,9 @@ def parse_hook(carried: CarriedHook, *, defaults: DigestRules, policy: HookPolic
             sender=None if sender is None else str(sender),
         ),
         [*listed, *fixed, *(one for one in table.recipients if isinstance(one, tuple))],
-        _AT_ONCE if emailer and "digest" not in table.model_fields_set else rules_of(table.digest, defaults),
+        _AT_ONCE
+        if emailer and "digest" not in table.model_fields_set
+        else rules_of(table.digest, defaults, urgent=table.urgent),
         {"hook": _fingerprint(carried)},
     )
     subscription = replace(

@@ -104,7 +104,7 @@ class Settings:
     @property
     def digest(self) -> DigestRules:
         """What a subscription without a `digest` table gets."""
-        return DigestRules(wait=self.digest_wait, interval=self.digest_interval)
+        return DigestRules(wait=self.digest_wait, interval=self.digest_interval, zone=self.timezone)
 
 
 #: The names of all variables, without their prefix.

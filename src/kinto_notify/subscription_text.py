@@ -9,12 +9,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
 from kinto_notify import pointer
 from kinto_notify.address import Mailbox
-from kinto_notify.digest import DigestRules
+from kinto_notify.digest import GROUP_BY_CHANGE, DigestRules
 from kinto_notify.errors import BadInput
 from kinto_notify.event import FILTER_WORDS
 from kinto_notify.nearest import nearest
@@ -22,6 +23,7 @@ from kinto_notify.pattern import Filter
 from kinto_notify.pointer import Pointer
 from kinto_notify.subscription import FILE_HOME, Presentation, Subscription, Where, resolved_text
 from kinto_notify.subscription_table import CommonTable, DigestTable, SubscriptionTable
+from kinto_notify.timetable import EVERY_DAY, Timetable
 
 #: The name of a template on disk: a word, never a path.
 _TEMPLATE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\Z")
@@ -96,7 +98,7 @@ def parse_subscription(raw: object, *, home: str, index: int, defaults: DigestRu
             sender=None if table.sender is None else str(table.sender),
         ),
         table.recipients,
-        rules_of(table.digest, defaults),
+        rules_of(table.digest, defaults, urgent=table.urgent),
     )
 
 
@@ -118,12 +120,6 @@ def _not_yet(table: CommonTable) -> list[str]:
     """Name the keys whose engine this version lacks: better refused than taken and not done."""
     digest = table.digest
     asked = {
-        "urgent": table.urgent,
-        "digest.urgent": digest.urgent,
-        "digest.at": bool(digest.at),
-        "digest.days": bool(digest.days),
-        "digest.timezone": digest.timezone is not None,
-        "digest.quiet": digest.quiet is not None,
         'digest.collapse = "net"': digest.collapse == "net",
     }
     return [f"{key}: not in this version yet" for key, wanted in asked.items() if wanted]
@@ -138,8 +134,10 @@ def contradictions(table: CommonTable, defaults: DigestRules) -> list[str]:
     return problems
 
 
-def rules_of(table: DigestTable, defaults: DigestRules) -> DigestRules:
-    """Return the rules of a digest table, the defaults where it is silent."""
+def rules_of(table: DigestTable, defaults: DigestRules, *, urgent: bool = False) -> DigestRules:
+    """Return the rules of a digest table, the defaults where it is silent; `urgent` is each change at once."""
+    if urgent or table.urgent:
+        return DigestRules(wait=0, interval=0, group_by=(GROUP_BY_CHANGE,), zone=defaults.zone)
     interval = defaults.interval if table.interval is None else table.interval
     return DigestRules(
         wait=defaults.wait if table.wait is None else table.wait,
@@ -148,7 +146,15 @@ def rules_of(table: DigestTable, defaults: DigestRules) -> DigestRules:
         max_events=defaults.max_events if table.max_events is None else table.max_events,
         max_listed=defaults.max_listed if table.max_listed is None else table.max_listed,
         group_by=defaults.group_by if table.group_by is None else table.group_by,
+        timetable=_timetable(table, defaults.zone),
+        zone=defaults.zone,
     )
+
+
+def _timetable(table: DigestTable, zone: ZoneInfo) -> Timetable | None:
+    if not (table.at or table.days or table.quiet):
+        return None
+    return Timetable(table.timezone or zone, tuple(sorted(set(table.at))), table.days or EVERY_DAY, table.quiet)
 
 
 def build(
@@ -176,7 +182,8 @@ def build(
         "changed": sorted(map(pointer.text, table.changed)),
         "exclude_actor": table.exclude_actor,
         "redact": sorted(map(pointer.text, table.redact)),
-        "digest": {key: getattr(rules, key) for key in DigestRules.__slots__},
+        "digest": {key: getattr(rules, key) for key in DigestRules.__slots__ if key not in ("timetable", "zone")},
+        **({} if rules.timetable is None else {"timetable": rules.timetable.text}),
         **(further_text or {}),
     }
     # One inbox gets one mail, however often and in whatever case it is listed.

@@ -1,10 +1,9 @@
-"""When a delivery is tried again, and how the interval between two mails grows: properties for any age and rule."""
+"""When a delivery is tried again: properties for any age and policy."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinto_notify.delivery import RetryPolicy, retry_delay, too_old
-from kinto_notify.digest import DigestRules, next_interval
 
 DAY = 86_400_000
 ages = st.integers(0, 30 * DAY)
@@ -67,38 +66,3 @@ def test_the_delays_of_one_delivery_that_is_never_taken() -> None:
 @given(policies, ages)
 def test_too_old_from_the_very_millisecond(policy: RetryPolicy, age: int) -> None:
     assert too_old(policy, age) == (age >= policy.give_up_after)
-
-
-rules = st.builds(DigestRules, interval=st.integers(0, DAY), max_wait=st.integers(0, DAY))
-
-
-@settings(deadline=None)
-@given(rules, st.none() | st.integers(0, 2 * DAY), st.booleans())
-def test_an_interval_is_never_below_the_rule_nor_far_above_its_bound(
-    rule: DigestRules, previous: int | None, kept_coming: bool
-) -> None:
-    found = next_interval(rule, previous, kept_coming)
-    assert rule.interval <= found <= max(rule.interval, rule.max_wait)
-
-
-@settings(deadline=None)
-@given(rules, st.integers(0, 2 * DAY))
-def test_a_calm_starts_anew(rule: DigestRules, previous: int) -> None:
-    assert next_interval(rule, previous, kept_coming=False) == rule.interval
-    assert next_interval(rule, None, kept_coming=True) == rule.interval
-
-
-@settings(deadline=None)
-@given(st.integers(1_000, DAY), st.integers(1_000, DAY))
-def test_a_flood_grows_it_to_its_bound_and_no_further(interval: int, max_wait: int) -> None:
-    rule = DigestRules(interval=interval, max_wait=max_wait)
-    found = [interval]
-    for _ in range(40):
-        found.append(next_interval(rule, found[-1], kept_coming=True))
-    assert found == sorted(found)
-    assert found[-1] == max(interval, max_wait)
-
-
-def test_immediate_stays_immediate() -> None:
-    rule = DigestRules(wait=0, interval=0)
-    assert next_interval(rule, 0, kept_coming=True) == 0

@@ -21,6 +21,8 @@ from kinto_notify.wire import check_namespace, events_key
 #: XAUTOCLAIM came with Redis 6.2; Valkey tells a Redis version too.
 REDIS_FLOOR = (6, 2)
 
+#: How a script names a fragment that it includes.
+_INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 Argument = str | bytes | int | float
 #: What a Lua script returns, as redis-py reads it.
 Answer = object
@@ -89,6 +91,12 @@ def _plain(fault: BaseException) -> str:
     return word + told if told else type(fault).__name__
 
 
+def script_text(script: str) -> str:
+    """Return a script as Redis gets it: with the fragments that it includes."""
+    text = files(__package__).joinpath(f"{script}.lua").read_text("utf-8")
+    return _INCLUDE.sub(lambda found: script_text(found[1]), text)
+
+
 class Client:
     """One namespace of one Redis. Scripts run by their content's hash, so that two versions can run side by side."""
 
@@ -134,7 +142,7 @@ class Client:
 
     async def _run(self, script: str, key: str, arguments: Sequence[Argument]) -> Answer:
         if script not in self._scripts:
-            text = files(__package__).joinpath(f"{script}.lua").read_text("utf-8")
+            text = script_text(script)
             self._scripts[script] = (text, sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names scripts so
         text, digest = self._scripts[script]
         async with translated():

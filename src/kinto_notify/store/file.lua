@@ -2,11 +2,13 @@
 --
 -- KEYS[1] the stream. ARGV: prefix, group, then two flat sections that a cursor walks:
 --   digests: count, then per digest: id, identity, text, group, audience, recipients, pace, wait, interval,
---            max_wait, max_events (0 = none), max_listed
+--            max_wait, max_events (0 = none), max_listed, slots, closed (instants, see `due`)
 --   entries: count, then per entry: stream id, event id, seen key, when it was made in ms, filings, then per filing: digest index (from 1),
 --            counters, {name, number}..., lines, {line}...
 --            filings = -1: a malformed entry, followed by reason, v, event: it becomes a dead letter instead.
 -- Returns {filed, known, filed before, buried, ms until the soonest digest is due or -1, stranded}.
+
+-- include: due
 
 local stream, prefix, group = KEYS[1], ARGV[1], ARGV[2]
 local at = 2
@@ -21,7 +23,9 @@ local digests = {}
 for i = 1, tonumber(take()) do
   local d = { id = take(), identity = take(), text = take(), group = take(), audience = take(), recipients = take(),
     pace = take(), wait = tonumber(take()), interval = tonumber(take()), max_wait = tonumber(take()),
-    max_events = tonumber(take()), max_listed = tonumber(take()), changes = 0 }
+    max_events = tonumber(take()), max_listed = tonumber(take()), slots = numbers(take()), closed_text = take(),
+    changes = 0 }
+  d.closed = numbers(d.closed_text)
   d.key, d.lines = prefix .. ':digest:' .. d.id, prefix .. ':lines:' .. d.id
   digests[i] = d
 end
@@ -132,15 +136,16 @@ local soonest = -1
 for _, d in ipairs(digests) do
   if d.open then
     redis.call('HSET', d.key, 'chain', d.chain, 'changes', d.changes, 'recipients', d.recipients,
-      'oldest', d.oldest)
-    local due = d.first + d.wait
-    local full = d.max_events > 0 and d.changes >= d.max_events
-    if full then due = now end
+      'oldest', d.oldest, 'closed', d.closed_text)
+    local last, paced
     if d.interval > 0 then
-      local paced = redis.call('HMGET', prefix .. ':pace:' .. d.pace, 'last', 'interval')
-      local last, interval = tonumber(paced[1]), tonumber(paced[2])
-      if last then due = math.max(due, last + (full and d.interval or interval)) end
+      local told = redis.call('HMGET', prefix .. ':pace:' .. d.pace, 'last', 'interval')
+      last, paced = tonumber(told[1]), tonumber(told[2])
     end
+    local due = due_at(d, now, last, paced)
+    local before = #d.slots > 0 and tonumber(redis.call('ZSCORE', prefix .. ':due', d.id))
+    -- The slots are those after now: one that has come already, and waits for a daemon, must not become tomorrow's.
+    if before then due = math.min(due, before % PARKED) end
     if d.flushed then
       due = now
     elseif paused['*'] or paused[d.identity] then

@@ -5,6 +5,8 @@
 -- Returns {now, how many of a newer version were passed over, {id, fields, lines}...}; what comes for a digest after
 -- this opens a new one.
 
+-- include: due
+
 local due, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local growth, budget = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
@@ -18,17 +20,14 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local REST, newer = 5000, 0
 local function known(form) return not form or string.match(form, '^%d+') == '1' end
 
--- Remember when this group was last mailed: the interval grows while changes keep coming, and starts anew after a calm.
+-- Remember when this group was last mailed.
 local function pace(key, first, least, most)
   local known = redis.call('HMGET', key, 'last', 'interval')
   local last, interval = tonumber(known[1]), tonumber(known[2])
-  local following = least
-  if last and interval and first - last <= interval then
-    following = math.max(least, math.min(math.floor(interval * growth), most))
-  end
-  if following > 0 then
-    redis.call('HSET', key, 'last', now, 'interval', following)
-    redis.call('PEXPIRE', key, following * 2)
+  local grown = following(first, last, interval, least, most, growth)
+  if grown > 0 then
+    redis.call('HSET', key, 'last', now, 'interval', grown)
+    redis.call('PEXPIRE', key, grown * 2)
   end
 end
 
@@ -43,12 +42,16 @@ local room = limit - redis.call('ZCOUNT', frozen, '-inf', now)
 if room > 0 then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room * seen)) do
     local digest, lines = prefix .. ':digest:' .. id, prefix .. ':lines:' .. id
-    local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait', 'identity', 'flushed', 'v')
+    local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait', 'identity', 'flushed', 'v',
+      'closed')
     if not known(told[8]) then
       redis.call('ZADD', due, now + REST, id)
       newer = newer + 1
     elseif told[1] and (paused['*'] or paused[told[6]]) and not told[7] then
       redis.call('ZADD', due, now + PARKED, id)
+    elseif told[1] and not told[7] and open_at(numbers(told[9]), now) > now then
+      -- It was due before quiet hours began, and nobody was there to take it.
+      redis.call('ZADD', due, open_at(numbers(told[9]), now), id)
     elseif told[1] and room > 0 then
       room = room - 1
       -- A function of the content: events that Redis lost and that were filed anew in another way get another id, so

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypedDict, cast
 
 from redis.exceptions import ResponseError
@@ -10,6 +11,7 @@ from redis.exceptions import ResponseError
 from kinto_notify.digest import DigestKey, Filing
 from kinto_notify.store.client import Argument, Client, translated
 from kinto_notify.store.connection import BLOCK_MS
+from kinto_notify.timetable import Timetable
 from kinto_notify.wire import FIELD_EVENT, FIELD_VERSION, GROUP
 
 #: Another daemon's entries are taken over when it has not touched them for so long.
@@ -19,6 +21,7 @@ CLAIM_IDLE_MS = 60_000
 READ_BUDGET_BYTES = 4 * 1024 * 1024
 MIN_COUNT, MAX_COUNT = 10, 128
 HOUR_MS = 3_600_000
+_MINUTE_MS = 60_000
 #: A consumer that has not asked for so long is gone for good: a daemon asks every second.
 _SILENT_MS = 86_400_000
 #: How many entries one script removes or looks at (they may be 256 KiB each), so that it stays short; and how many
@@ -200,7 +203,8 @@ class Stream:
         """
         if not filed and not poison:
             return FilingResult()
-        arguments = _arguments(self._client, filed, poison)
+        timed = any(filing.rules.timetable is not None for one in filed for filing in one.filings)
+        arguments = _arguments(self._client, filed, poison, await self._client.time() if timed else 0)
         told = await self._client.run("file", self._client.stream, [GROUP, *arguments])
         assert isinstance(told, list)
         return FilingResult(*(int(number) for number in told))
@@ -242,7 +246,7 @@ def _pairwise(flat: Sequence[bytes]) -> Fields:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison]) -> list[Argument]:
+def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison], now: int) -> list[Argument]:
     """Lay out the flat sections that `file.lua` walks."""
     digests: dict[DigestKey, tuple[int, Filing]] = {}
     for one in filed:
@@ -252,7 +256,7 @@ def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison])
             digests[filing.key] = (number, filing)
     flat: list[Argument] = [len(digests)]
     for key, (_, filing) in digests.items():
-        flat += _digest(key, filing)
+        flat += _digest(key, filing, now)
     flat.append(len(filed) + len(poison))
     for one in filed:
         flat += (one.entry, one.event, client.key(f"seen:{one.hour}"), one.made, len(one.filings))
@@ -265,12 +269,20 @@ def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison])
     return flat
 
 
-def _digest(key: DigestKey, filing: Filing) -> tuple[Argument, ...]:
+def _digest(key: DigestKey, filing: Filing, now: int) -> tuple[Argument, ...]:
     rules = filing.rules
     recipients = json.dumps([[box.name, box.address] for box in filing.recipients], ensure_ascii=False)
     group = json.dumps(key.group, ensure_ascii=False)
     told = (key.id, key.identity, key.text, group, key.audience, recipients, key.pace)
-    return (*told, rules.wait, rules.interval, rules.max_wait, rules.max_events or 0, rules.max_listed)
+    slots, closed = ("", "") if rules.timetable is None else _instants(rules.timetable, now // _MINUTE_MS * _MINUTE_MS)
+    gathering = (rules.wait, rules.interval, rules.max_wait, rules.max_events or 0, rules.max_listed)
+    return (*told, *gathering, slots, closed)
+
+
+@lru_cache(1_000)
+def _instants(timetable: Timetable, now: int) -> tuple[str, str]:
+    """Write a timetable's slots and closed periods from now on, as `due.lua` reads them; the same for a minute."""
+    return " ".join(map(str, timetable.slots(now))), " ".join(map(str, timetable.closed(now)))
 
 
 def _pairs(items: Iterable[tuple[str, int]]) -> Iterable[Argument]:
