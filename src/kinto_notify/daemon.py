@@ -15,7 +15,7 @@ from kinto_notify import __version__
 from kinto_notify.catalogue import Catalogue, load_catalogue
 from kinto_notify.compose.composer import Composer
 from kinto_notify.courier import Courier
-from kinto_notify.digester import Digester
+from kinto_notify.digester import BATCH, Digester
 from kinto_notify.drain import DRAIN_MARGIN_S, Drain
 from kinto_notify.errors import ConfigError, RelayFault, StoreUnavailable, TryLater
 from kinto_notify.herald import Herald
@@ -88,6 +88,7 @@ class Daemon:
             telemetry,
             bounce_address=settings.bounce_address.address,
             ready=self._courier.woken.set,
+            wanted=self._wanted_digests,
         )
 
     def _compose(self) -> Composer:
@@ -99,6 +100,13 @@ class Daemon:
             admin_url=settings.admin_url,
             on_fallback=self._telemetry.template_fallback,
         )
+
+    def _wanted_digests(self) -> int:
+        """Say how many digests to freeze: while no relay takes mail, one where a relay may be tried, else none.
+
+        What is frozen gathers no more, so that an outage would leave a mail for every few minutes of it.
+        """
+        return min(self._pool.free, 1) if self._pool.fault else BATCH
 
     def _due_in(self, delay_ms: int) -> None:
         """Wake the digester when a digest that was just filed is due.

@@ -28,7 +28,9 @@ FATAL_TIMES = 3
 
 
 class Digester:
-    """The room that composes. `ready` is called when there are new deliveries."""
+    """The room that composes. `ready` is called when there are new deliveries; `wanted` says how many digests may be
+    frozen now: what no relay takes had better go on gathering.
+    """
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Digester:
         *,
         bounce_address: str,
         ready: Callable[[], None],
+        wanted: Callable[[], int] = lambda: BATCH,
     ) -> None:
         self._digests = digests
         self._alone = alone
@@ -49,6 +52,7 @@ class Digester:
         self._telemetry = telemetry
         self._bounce_address = bounce_address
         self._ready = ready
+        self._wanted = wanted
 
     async def work(self) -> int:
         """Compose what is due, up to a batch; return how many digests it had."""
@@ -66,7 +70,7 @@ class Digester:
         # Before the question: by Redis' clock the lease begins later.
         self._ours_until = time.monotonic() + LEASE_MS / 1000
         self._in_hand = {}
-        due = await self._digests.freeze(BATCH)
+        due = await self._digests.freeze(BATCH, self._wanted())
         self._in_hand = {digest.id: digest for digest in due}
         if due.newer:
             self._telemetry.newer_forms(due.newer)

@@ -131,6 +131,8 @@ def contradictions(table: CommonTable, defaults: DigestRules) -> list[str]:
     interval = defaults.interval if table.digest.interval is None else table.digest.interval
     if table.digest.max_wait is not None and table.digest.max_wait < interval:
         problems.append("digest.max_wait: is shorter than the interval, which grows up to it")
+    if table.digest.timezone is not None and not (table.digest.at or table.digest.days or table.digest.quiet):
+        problems.append("digest.timezone: says nothing without at, days or quiet")
     return problems
 
 

@@ -1,5 +1,8 @@
 """One schema: every key of a subscription, good and bad, with the path of each problem."""
 
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from kinto_notify.address import Mailbox
@@ -8,6 +11,7 @@ from kinto_notify.event import FILTER_WORDS
 from kinto_notify.subscription import FILE_HOME, Presentation
 from kinto_notify.subscription_table import DigestTable, SubscriptionTable
 from kinto_notify.subscription_text import SubscriptionError, parse_subscription, parse_subscriptions
+from kinto_notify.timetable import Timetable
 from support.subscribed import subscribe
 
 RULES = DigestRules()
@@ -109,7 +113,6 @@ BAD = [
     ("content", "some", "content: Input should be 'full' or 'none'"),
     ("reply_to", "nobody", "reply_to: 'nobody'"),
     ("sender", "a@x.org\r\nBcc: b@x.org", "sender: "),
-    ("urgent", True, "urgent: not in this version yet"),
     ("urgent", "no", "urgent: must be true or false"),
     ("recipient", "a@x.org", "recipient: there is no such key; did you mean recipients?"),
     ("colour", "blue", "colour: there is no such key"),
@@ -124,17 +127,13 @@ BAD = [
     ("digest", {"max_listed": -1}, "digest.max_listed: "),
     ("digest", {"max_listed": 1001}, "digest.max_listed: "),
     ("digest", {"group_by": "bucket"}, "digest.group_by: 'bucket' is nothing to group by; did you mean bucket_id?"),
-    ("digest", {"at": "09:00"}, "digest.at: not in this version yet"),
     ("digest", {"at": ["9"]}, "digest.at: '9' is not a time of day"),
-    ("digest", {"days": "mon-fri"}, "digest.days: not in this version yet"),
     ("digest", {"days": "weekdays"}, "digest.days: 'weekdays' are not week days"),
-    ("digest", {"timezone": "Europe/Paris"}, "digest.timezone: not in this version yet"),
+    ("digest", {"timezone": "Europe/Paris"}, "digest.timezone: says nothing without at, days or quiet"),
     ("digest", {"timezone": "Europe/Pari"}, "digest.timezone: 'Europe/Pari' is not a time zone"),
-    ("digest", {"quiet": "22:00-07:00"}, "digest.quiet: not in this version yet"),
     ("digest", {"quiet": "night"}, "digest.quiet: 'night' are not quiet hours"),
     ("digest", {"collapse": "net"}, 'digest.collapse = "net": not in this version yet'),
     ("digest", {"collapse": "gross"}, "digest.collapse: Input should be 'none' or 'net'"),
-    ("digest", {"urgent": True}, "digest.urgent: not in this version yet"),
 ]
 
 
@@ -244,3 +243,22 @@ def test_every_edit_changes_the_text_and_not_the_identity(edit):
 def test_where_tells_types_apart_in_its_text():
     texts = {subscribe(where={"/a": value}).text for value in (1, "1", True, "true", None, "null", "^1")}
     assert len(texts) == 7
+
+
+def test_a_timetable_is_in_the_zone_of_the_subscription_or_else_the_operators():
+    paris = replace(RULES, zone=ZoneInfo("Europe/Paris"))
+    raw = {"recipients": ["a@x.org"], "digest": {"at": ["17:30", "09:00"], "days": "mon-fri", "quiet": "22:00-07:00"}}
+    rules = parse_subscription(raw, home=FILE_HOME, index=0, defaults=paris).rules
+    assert rules.timetable == Timetable(ZoneInfo("Europe/Paris"), (540, 1050), frozenset(range(5)), (1320, 420))
+    raw["digest"]["timezone"] = "Asia/Tokyo"
+    moved = parse_subscription(raw, home=FILE_HOME, index=0, defaults=paris)
+    assert moved.rules.timetable.zone.key == "Asia/Tokyo"
+    assert "Asia/Tokyo" in moved.text
+    assert subscribe(digest={"wait": "1m"}).rules.timetable is None
+
+
+@pytest.mark.parametrize("keys", [{"urgent": True}, {"digest": {"urgent": True}}])
+def test_urgent_is_each_change_at_once(keys):
+    raw = {"digest": {"at": "09:00", "wait": "1h", **keys.pop("digest", {})}, **keys}
+    rules = subscribe(**raw).rules
+    assert (rules.wait, rules.interval, rules.group_by, rules.timetable) == (0, 0, ("change",), None)

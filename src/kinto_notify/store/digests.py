@@ -67,13 +67,13 @@ class Digests:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def freeze(self, limit: int) -> Due:
-        """Freeze what is due and lease up to `limit` frozen digests, crashed ones among them; fewer where they are fat.
+    async def freeze(self, limit: int, fresh: int | None = None) -> Due:
+        """Freeze what is due, at most `fresh` digests, and lease up to `limit` frozen ones; fewer where they are fat.
 
         A frozen digest is the same in every lease: what is filed after this opens a new one. What a newer version has
         stored in a form of another major is left to it.
         """
-        arguments = [limit, LEASE_MS, INTERVAL_GROWTH, LEASE_BUDGET_BYTES]
+        arguments = [limit, LEASE_MS, INTERVAL_GROWTH, LEASE_BUDGET_BYTES, limit if fresh is None else fresh]
         told = await self._client.run("freeze", self._client.key("due"), arguments)
         assert isinstance(told, list)
         due = Due(told[1])

@@ -1,7 +1,7 @@
 -- freeze: take due digests out of the open ones, then lease frozen ones (fresh, or left by a crash) for composing.
 --
 -- KEYS[1] the zset of open digests by due time. ARGV: prefix, limit, lease in ms, growth of the interval from mail to
--- mail, bytes of lines after which no further one is leased.
+-- mail, bytes of lines after which no further one is leased, how many may be frozen now.
 -- Returns {now, how many of a newer version were passed over, {id, fields, lines}...}; what comes for a digest after
 -- this opens a new one.
 
@@ -38,7 +38,7 @@ for i, name in ipairs(redis.call('HGETALL', prefix .. ':paused')) do
   if i % 2 == 1 then paused[name], seen = true, 10 end
 end
 
-local room = limit - redis.call('ZCOUNT', frozen, '-inf', now)
+local room = math.min(tonumber(ARGV[6]), limit - redis.call('ZCOUNT', frozen, '-inf', now))
 if room > 0 then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room * seen)) do
     local digest, lines = prefix .. ':digest:' .. id, prefix .. ':lines:' .. id
