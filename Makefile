@@ -54,7 +54,7 @@ test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS) $(OLD_REDIS)/.installed  ## Run smoke
 chaos: $(DEV_STAMP)  ## Kill daemons and Redis at random under load; is all delivered? (SEED="1 2" EVENTS= DAEMONS= SECONDS=)
 	PYTHONPATH=tests $(BIN)/python -m chaos $(SEED) --events $(EVENTS) --daemons $(DAEMONS) --seconds $(SECONDS)
 
-bench: $(BENCH_STAMP)  ## Measure what a write costs, against kinto-redis and kinto-emailer (two minutes)
+bench: $(BENCH_STAMP)  ## Measure what a write costs, against kinto-redis and kinto-emailer (five minutes)
 	$(BIN)/python benchmarks/write_cost.py
 
 check: $(DEV_STAMP)  ## Check style, format, types and the direction of imports
