@@ -5,11 +5,13 @@ from collections.abc import Awaitable
 
 import pytest
 
-from kinto_notify.delivery import Deferred, Outcome, Sent
+from kinto_notify.delivery import Deferred, Outcome, Reply, Sent
 from kinto_notify.demo.servers import free_port
 from kinto_notify.errors import RelayFault
-from kinto_notify.smarthost import parse_relays
+from kinto_notify.smarthost import Relay, Tls, parse_relays
 from kinto_notify.smtp.allowance import Allowance
+from kinto_notify.smtp.lane import Lane
+from kinto_notify.smtp.outcome import RelayAtFault
 from kinto_notify.smtp.pool import Pool
 from kinto_notify.smtp.timeouts import Timeouts
 from support.envelopes import QUICK, envelope, persist
@@ -80,6 +82,18 @@ def test_an_allowance_is_never_nothing() -> None:
     allowance = Allowance(3, regrow=60.0, stall=5.0)
     allowance.refused(0.0, 0)
     assert allowance.granted(0.0) == 1
+
+
+def test_l06_the_slow_start_begins_when_the_circuit_closes_however_long_it_was_open() -> None:
+    lane = Lane(Relay("relay", 25, Tls.CLEAR), 10, Timeouts())
+    lane.trip(RelayAtFault(Reply(0, "connection refused", "connect")), begun=0.0, now=0.0)
+    sent = Sent(Reply(250, "ok", "dot"))
+    widths = []
+    for _ in range(9):
+        lane.worked(sent, 3600.0)
+        widths.append(lane.allowance.granted(3600.0))
+    # The trial was the first of them.
+    assert widths == [2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 
 # Against a server that counts.

@@ -42,6 +42,9 @@ class Lane:
         """Note that the relay answered: whatever it said of the message, it does its part. Silence proves nothing."""
         if isinstance(verdict, RelayAtFault) or not verdict.reply.code:
             return
+        if not self.circuit.healthy:
+            # Now and not when it opened: the pause since then is no time without an answer.
+            self.allowance.restart(now)
         self.circuit.succeed()
         if crowded(verdict.reply):
             self.allowance.refused(now, self.allowance.granted(now) - 1)
@@ -60,6 +63,5 @@ class Lane:
     def trip(self, fault: RelayAtFault, begun: float, now: float) -> str:
         """Open the circuit for a fault of an attempt that began at `begun`; return it as a person reads it."""
         text = f"{self.relay} {fault}"
-        if self.circuit.fail(now, begun, text, random.random()):  # noqa: S311 - jitter
-            self.allowance.restart(now)
+        self.circuit.fail(now, begun, text, random.random())  # noqa: S311 - jitter
         return text
