@@ -6,10 +6,17 @@ import uuid
 from pathlib import Path
 
 from kinto_notify.demo.servers import RedisServer
-from support.daemon import DaemonProcess
+from support.daemon import DaemonProcess, command
 from support.events import change, event, publish
 from support.smtp_server import SmtpServerThread
 from support.stream import eventually
+
+
+def asked(daemon: DaemonProcess, *arguments: str) -> tuple[int, str, str]:
+    """What `kinto-notify health` says."""
+    done = command("health", *arguments, sender="kinto@example.org", web_bind=f"127.0.0.1:{daemon.port}")
+    return done.returncode, done.stdout, done.stderr
+
 
 SERVICE = {"Host": "daemon:9464"}
 
@@ -23,8 +30,13 @@ def test_ready_while_a_mail_could_be_sent(
     with DaemonProcess(tmp_path, redis_server.url, url, **machine) as daemon:
         daemon.wait_told("ready")
         eventually(lambda: daemon.get("/readyz", SERVICE) == (200, "ready\n"))
+        assert asked(daemon, "--ready") == (0, "ready\n", "")
         publish(redis_server.url, "kinto-notify", event(change("x")))
         eventually(lambda: daemon.get("/readyz") == (503, "no smarthost can be used\n"))
+        code, out, err = asked(daemon, "--ready")
+        assert (code, out) == (69, "")
+        assert err.endswith("/readyz: no smarthost can be used\n")
+        assert asked(daemon) == (0, "ok\n", "")
         smtp.server.users = {"kinto": "wrong"}
         smtp.wait_for(1)
         eventually(lambda: daemon.get("/readyz")[0] == 200)

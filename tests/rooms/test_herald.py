@@ -9,13 +9,19 @@ from kinto_notify.delivery import Envelope
 from kinto_notify.demo.servers import free_port
 from kinto_notify.errors import RelayFault
 from kinto_notify.herald import Herald
+from kinto_notify.hook_book import MAX_SLOW
+from kinto_notify.intake import Intake
 from kinto_notify.settings import Settings, load_settings
 from kinto_notify.smtp.pool import Pool
+from kinto_notify.store.alone import Alone
 from kinto_notify.store.circuits import Circuits
 from kinto_notify.store.client import Client
 from kinto_notify.store.deliveries import Deliveries
+from kinto_notify.store.stream import Stream
 from kinto_notify.telemetry import Telemetry
+from support.events import change, event, fields
 from support.mail_linter import lint, parse
+from support.subscribed import catalogue_of
 
 HOOK = "/buckets/blog/collections/articles#0"
 
@@ -93,3 +99,28 @@ async def test_without_an_operator_only_the_circuits_are_told(client: Client, po
     await herald.work()
     assert len(await Circuits(client).all(await client.time())) == 1
     assert not await client.redis.exists(client.key("notice"))
+
+
+async def test_intake_tells_the_herald_of_a_hook_that_it_does_not_ask_any_more(client: Client) -> None:
+    """X04: told when it happens, and once."""
+    told: list[str] = []
+    stream = Stream(client, "one")
+    await stream.ensure_group()
+    catalogue = catalogue_of()
+    intake = Intake(
+        stream,
+        Alone(client),
+        lambda: catalogue,
+        Telemetry(),
+        keep_ms=60_000,
+        due=lambda delay: None,
+        switched_off=told.append,
+    )
+    evil = {"template": "x", "recipients": ["ann@example.org"], "id": "^(a|aa)+$"}
+    carried = [{"home": "/buckets/b/collections/c", "key": "kinto-emailer", "index": 0, "hook": evil}]
+    for number in range(MAX_SLOW + 1):
+        assert told == (["/buckets/b/collections/c#emailer-0"] if number == MAX_SLOW else [])
+        one = event(change("a" * 40 + "!"), hooks=carried)
+        await client.redis.xadd(client.stream, fields(one))  # type: ignore[arg-type]
+        await intake.work(wait=False)
+    assert told == ["/buckets/b/collections/c#emailer-0"]
