@@ -117,6 +117,7 @@ async def test_a_short_outage_is_forgotten(client: Client) -> None:
 async def test_what_a_dead_daemon_said_is_over_when_it_was_last_heard(client: Client) -> None:
     now, circuits = await client.time(), Circuits(client)
     await circuits.report("one", [Outage("one", RELAY, now - 99_000, "refused")], now)
+    assert 0 < await client.redis.pttl(client.key("circuits")) <= 2 * 86_400_000, "if no daemon comes back"
     (open_still,) = (await overview(client)).outages
     assert open_still.daemon == "one"
     (ended,) = (await circuits.all(now + 60_001)).values()

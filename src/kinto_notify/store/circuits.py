@@ -43,6 +43,8 @@ class Circuits:
                 pipe.hset(self._client.key("circuits"), items=[part for pair in changed.items() for part in pair])
             if gone:
                 pipe.hdel(self._client.key("circuits"), *gone)
+            # Where no daemon is left to forget them.
+            pipe.pexpire(self._client.key("circuits"), 2 * _KEEP_MS)
             await pipe.execute()
 
     def _key(self, one: Outage, known: Mapping[str, Outage]) -> str:
