@@ -86,7 +86,7 @@ async def test_nothing_of_it_stays(client: Client, notices: Notices) -> None:
     (delivery,) = (await Deliveries(client).lease(10)).deliveries
     await Deliveries(client).settle([Settlement(delivery.id, delivery.fence, Fate.SENT)])
     left = {key.removeprefix(client.prefix.encode() + b":") for key in await client.redis.keys(client.key("*"))}
-    assert left <= {b"notice", b"totals", b"sending"}
+    assert left <= {b"notice", b"totals", b"sending", b"outcomes"}
 
 
 async def test_an_outage_from_its_beginning_to_the_notice_of_its_end(client: Client, notices: Notices) -> None:

@@ -17,7 +17,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from typing import Any
 
 import time_machine
@@ -111,7 +110,9 @@ def wrap_script(script: str, where: str, hit: Hit) -> None:
     """Put a hit into the middle of a script's request to Redis."""
     from redis.asyncio.connection import AbstractConnection
 
-    text = files("kinto_notify.store").joinpath(f"{script}.lua").read_bytes()
+    from kinto_notify.store.client import script_text
+
+    text = script_text(script).encode()
     digest = hashlib.sha1(text).hexdigest().encode()
     inner: Callable[..., Awaitable[None]] = AbstractConnection.send_packed_command
 
