@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from kinto_notify.address import Mailbox
@@ -36,6 +37,7 @@ class DigestRules:
     max_events: int | None = None
     max_listed: int = 100
     group_by: tuple[str, ...] = ("bucket_id", "collection_id")
+    collapse: bool = False
     timetable: Timetable | None = None
     zone: ZoneInfo = UTC
 
@@ -154,6 +156,8 @@ class FrozenDigest:
     frozen: int
     cursor: int = 0
     fence: int = 0
+    #: `net`: lines and counters are of what is left of all changes; `raw`: too many objects for that.
+    collapse: Literal["", "net", "raw"] = ""
     oldest: int = 0
 
     @property

@@ -130,6 +130,10 @@ class Digester:
 
 def steps_of(digest: FrozenDigest, composer: Composer, bounce_address: str) -> Iterator[Step]:
     """Yield the steps from the digest's cursor on: the shared body once, a recipient's own headers each."""
+    if not digest.changes:
+        # All of it was undone again: there is nothing to tell.
+        yield Step(digest, digest.cursor, len(digest.recipients), last=True, body=b"", sender="", addressed=())
+        return
     body = composer.body(digest) if digest.cursor == 0 else b""
     summary = composer.summary(digest, body) or b""
     total = len(digest.recipients)

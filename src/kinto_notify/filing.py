@@ -73,7 +73,7 @@ def file_event(
                     # The members of a group that each change names for itself.
                     digest.recipients = tuple({one.key: one for one in (*mailboxes, *digest.recipients)}.values())
                 digest.counts[counter] += 1
-                if len(digest.lines) < subscription.rules.max_listed:
+                if subscription.rules.collapse or len(digest.lines) < subscription.rules.max_listed:
                     if index not in encoded:
                         encoded[index] = render_line(event, change, subscription, tell).encode()
                     digest.lines.append(encoded[index])

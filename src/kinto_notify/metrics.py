@@ -67,7 +67,7 @@ class Metrics:
             self._store_up.labels(room).set(1)
         for result in ("filed", "known", "buried", "lost"):
             self._events.labels(result)
-        for result in ("composed", "buried"):
+        for result in ("composed", "empty", "buried"):
             self._digests.labels(result)
         for outcome in ("sent", "deferred", "refused", "returned", "withheld"):
             self._deliveries.labels(outcome)

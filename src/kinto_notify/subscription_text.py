@@ -25,6 +25,8 @@ from kinto_notify.subscription import FILE_HOME, Presentation, Subscription, Whe
 from kinto_notify.subscription_table import CommonTable, DigestTable, SubscriptionTable
 from kinto_notify.timetable import EVERY_DAY, Timetable
 
+#: The rules that every text holds; the others only where they say something.
+_IN_TEXT = tuple(key for key in DigestRules.__slots__ if key not in ("timetable", "zone", "collapse"))
 #: The name of a template on disk: a word, never a path.
 _TEMPLATE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\Z")
 _KEYS: dict[str, Sequence[str]] = {
@@ -116,18 +118,9 @@ def explain(fault: ValidationError) -> list[str]:
     return lines
 
 
-def _not_yet(table: CommonTable) -> list[str]:
-    """Name the keys whose engine this version lacks: better refused than taken and not done."""
-    digest = table.digest
-    asked = {
-        'digest.collapse = "net"': digest.collapse == "net",
-    }
-    return [f"{key}: not in this version yet" for key, wanted in asked.items() if wanted]
-
-
 def contradictions(table: CommonTable, defaults: DigestRules) -> list[str]:
-    """Name what is right by itself but not together, or not in this version."""
-    problems = _not_yet(table)
+    """Name what is right by itself but not together."""
+    problems = []
     interval = defaults.interval if table.digest.interval is None else table.digest.interval
     if table.digest.max_wait is not None and table.digest.max_wait < interval:
         problems.append("digest.max_wait: is shorter than the interval, which grows up to it")
@@ -148,6 +141,7 @@ def rules_of(table: DigestTable, defaults: DigestRules, *, urgent: bool = False)
         max_events=defaults.max_events if table.max_events is None else table.max_events,
         max_listed=defaults.max_listed if table.max_listed is None else table.max_listed,
         group_by=defaults.group_by if table.group_by is None else table.group_by,
+        collapse=table.collapse == "net",
         timetable=_timetable(table, defaults.zone),
         zone=defaults.zone,
     )
@@ -184,8 +178,9 @@ def build(
         "changed": sorted(map(pointer.text, table.changed)),
         "exclude_actor": table.exclude_actor,
         "redact": sorted(map(pointer.text, table.redact)),
-        "digest": {key: getattr(rules, key) for key in DigestRules.__slots__ if key not in ("timetable", "zone")},
+        "digest": {key: getattr(rules, key) for key in _IN_TEXT},
         **({} if rules.timetable is None else {"timetable": rules.timetable.text}),
+        **({"collapse": "net"} if rules.collapse else {}),
         **(further_text or {}),
     }
     # One inbox gets one mail, however often and in whatever case it is listed.

@@ -135,7 +135,7 @@ class Telemetry(Metrics):
 
     def composed(self, digest: FrozenDigest, recipients: int) -> None:
         """A digest became deliveries."""
-        self._digests.labels("composed").inc()
+        self._digests.labels("composed" if digest.changes else "empty").inc()
         self._log.info(
             "digest", digest=digest.id, subscription=digest.key.identity, changes=digest.changes, recipients=recipients
         )

@@ -133,7 +133,6 @@ BAD = [
     ("digest", {"timezone": "Europe/Pari"}, "digest.timezone: 'Europe/Pari' is not a time zone"),
     ("digest", {"quiet": "night"}, "digest.quiet: 'night' are not quiet hours"),
     ("digest", {"urgent": "yes"}, "digest.urgent: must be true or false"),
-    ("digest", {"collapse": "net"}, 'digest.collapse = "net": not in this version yet'),
     ("digest", {"collapse": "gross"}, "digest.collapse: Input should be 'none' or 'net'"),
 ]
 

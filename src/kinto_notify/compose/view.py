@@ -23,6 +23,8 @@ _LONG_VALUES = 64
 _MAX_CHILDREN = 8
 NOTE_TRUNCATED = "Too large to be shown: only its id is known here."
 NOTE_MAYBE = "May not have been committed: published after a crash of a Kinto process."
+NOTE_NET = "Of each object only what changed in the end is told: what was undone again is left out."
+NOTE_RAW = "Too many objects changed to tell what each came to in the end: the totals count every change."
 NOTE_UNCHANGED = "Saved again; no visible field changed."
 
 
@@ -96,6 +98,8 @@ class View:
     home: str
     reason: str
     contact: str
+    #: How the totals are to be read, where that is not plain.
+    note: str = ""
     #: The text that a hook brought along, instead of the changes.
     own_text: str | None = None
     #: The relay would not take the mail with its details.
@@ -152,6 +156,7 @@ def view(
         home=home_phrase(presentation.home),
         reason=_reason(presentation),
         contact=contact,
+        note={"net": NOTE_NET, "raw": NOTE_RAW}.get(digest.collapse, ""),
     )
 
 

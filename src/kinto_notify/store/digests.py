@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kinto_notify.address import Mailbox
 from kinto_notify.digest import INTERVAL_GROWTH, DigestKey, FrozenDigest, Line
+from kinto_notify.net import Merged, net
 from kinto_notify.store.client import Argument, Client, translated
 
 #: A digest under lease is composed and fanned out in this time; a crash makes it due again after it.
@@ -124,15 +125,29 @@ def _frozen(fid: bytes, flat: Sequence[bytes], lines: Sequence[bytes]) -> Frozen
         group=tuple((word, value) for word, value in json.loads(fields["group"])),
         audience=fields["audience"],
     )
+    counts = {name[len(_COUNTER) :]: int(n) for name, n in fields.items() if name.startswith(_COUNTER)}
+    if "collapse" in fields:
+        merged = [Merged(*_parted(line)) for line in lines]
+        told, left = net(merged)
+        counts = counts if "raw" in fields else left
+    else:
+        told = tuple(map(Line.decode, lines))
     return FrozenDigest(
         id=fid.decode(),
         key=key,
         recipients=tuple(Mailbox(name, address) for name, address in json.loads(fields["recipients"])),
-        counts={name[len(_COUNTER) :]: int(n) for name, n in fields.items() if name.startswith(_COUNTER)},
-        lines=tuple(map(Line.decode, lines)),
+        counts=counts,
+        lines=told[: int(fields["collapse"])] if "collapse" in fields else told,
         first=int(fields["first"]),
         oldest=int(fields.get("oldest", fields["first"])),
         frozen=int(fields["frozen"]),
         cursor=int(fields["cursor"]),
         fence=int(fields["fence"]),
+        collapse="" if "collapse" not in fields else "raw" if "raw" in fields else "net",
     )
+
+
+def _parted(line: bytes) -> tuple[str, Line]:
+    """Part what `file.lua` keeps of an object: the action of its first change, and the merged line."""
+    first, _, rest = line.decode().partition(" ")
+    return first, Line.decode(rest)

@@ -24,7 +24,7 @@ for i = 3 + count, #ARGV, 3 do
     if left ~= '' then
       redis.call('HSET', key, 'recipients', left)
     else
-      redis.call('DEL', key, prefix .. ':lines:' .. id)
+      redis.call('DEL', key, prefix .. ':lines:' .. id, prefix .. ':net:' .. id)
       redis.call('ZREM', prefix .. ':due', id)
     end
     changed = changed + 1

@@ -2,13 +2,15 @@
 --
 -- KEYS[1] the stream. ARGV: prefix, group, then two flat sections that a cursor walks:
 --   digests: count, then per digest: id, identity, text, group, audience, recipients, pace, wait, interval,
---            max_wait, max_events (0 = none), max_listed, slots, closed (instants, see `due`)
+--            max_wait, max_events (0 = none), max_listed, slots, closed (instants, see `due`),
+--            collapse (0 or 1)
 --   entries: count, then per entry: stream id, event id, seen key, when it was made in ms, filings, then per filing: digest index (from 1),
 --            counters, {name, number}..., lines, {line}...
 --            filings = -1: a malformed entry, followed by reason, v, event: it becomes a dead letter instead.
 -- Returns {filed, known, filed before, buried, ms until the soonest digest is due or -1, stranded}.
 
 -- include: due
+-- include: merge
 
 local stream, prefix, group = KEYS[1], ARGV[1], ARGV[2]
 local at = 2
@@ -24,10 +26,27 @@ for i = 1, tonumber(take()) do
   local d = { id = take(), identity = take(), text = take(), group = take(), audience = take(), recipients = take(),
     pace = take(), wait = tonumber(take()), interval = tonumber(take()), max_wait = tonumber(take()),
     max_events = tonumber(take()), max_listed = tonumber(take()), slots = numbers(take()), closed_text = take(),
-    changes = 0 }
+    collapse = take() == '1', changes = 0 }
   d.closed = numbers(d.closed_text)
   d.key, d.lines = prefix .. ':digest:' .. d.id, prefix .. ':lines:' .. d.id
   digests[i] = d
+end
+
+-- With `collapse` a digest keeps one line for each object, and what the first change of it did; beyond so many objects
+-- it keeps what it has, and its totals count every change.
+local MOST_OBJECTS = 10000
+local function collapse(d, line)
+  local told = cjson.decode(line)
+  local object, net = told[5] ~= '' and told[5] or told[4], prefix .. ':net:' .. d.id
+  local known = redis.call('HGET', net, object)
+  if known then
+    local first, earlier = string.match(known, '^(%l*) (.*)$')
+    redis.call('HSET', net, object, first .. ' ' .. merged(earlier, line))
+  elseif redis.call('HLEN', net) < MOST_OBJECTS then
+    redis.call('HSET', net, object, told[2] .. ' ' .. line)
+  else
+    redis.call('HSET', d.key, 'raw', 1)
+  end
 end
 
 -- A digest of a paused subscription is filed and not due: its due time is this far away until it is resumed.
@@ -53,6 +72,7 @@ local function open(d)
   d.listed = d.first and redis.call('LLEN', d.lines) or 0
   if not d.first then
     d.first = now
+    if d.collapse then redis.call('HSET', d.key, 'collapse', d.max_listed) end
     redis.call('HSET', d.key, 'v', 1, 'identity', d.identity, 'text', d.text, 'group', d.group,
       'audience', d.audience, 'pace', d.pace, 'interval', d.interval, 'max_wait', d.max_wait, 'first', now)
   end
@@ -112,7 +132,9 @@ for _ = 1, tonumber(take()) do
     end
     for _ = 1, tonumber(take()) do
       local line = take()
-      if fresh and d.listed < d.max_listed then
+      if fresh and d.collapse then
+        collapse(d, line)
+      elseif fresh and d.listed < d.max_listed then
         redis.call('RPUSH', d.lines, line)
         d.listed = d.listed + 1
       end

@@ -16,7 +16,7 @@ for i = 4, #ARGV do
   if told[1] and (identity == '*' or identity == told[1]) then
     digests, changes = digests + 1, changes + (tonumber(told[2]) or 0)
     if discard then
-      redis.call('DEL', key, prefix .. ':lines:' .. id)
+      redis.call('DEL', key, prefix .. ':lines:' .. id, prefix .. ':net:' .. id)
       redis.call('ZREM', due, id)
     else
       -- What is filed before it is frozen must not put it off again.

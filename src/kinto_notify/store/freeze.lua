@@ -61,6 +61,11 @@ if room > 0 then
         pace(prefix .. ':pace:' .. told[2], tonumber(told[1]), tonumber(told[4]), tonumber(told[5]))
         redis.call('RENAME', digest, prefix .. ':frozen:' .. fid)
         if redis.call('EXISTS', lines) == 1 then redis.call('RENAME', lines, prefix .. ':frozen-lines:' .. fid) end
+        local net = prefix .. ':net:' .. id
+        for _, line in ipairs(redis.call('HVALS', net)) do
+          redis.call('RPUSH', prefix .. ':frozen-lines:' .. fid, line)
+        end
+        redis.call('DEL', net)
         redis.call('HSET', prefix .. ':frozen:' .. fid, 'frozen', now, 'cursor', 0)
         redis.call('ZADD', frozen, now, fid)
         redis.call('ZREM', due, id)

@@ -276,7 +276,7 @@ def _digest(key: DigestKey, filing: Filing, now: int) -> tuple[Argument, ...]:
     told = (key.id, key.identity, key.text, group, key.audience, recipients, key.pace)
     slots, closed = ("", "") if rules.timetable is None else _instants(rules.timetable, now // _MINUTE_MS * _MINUTE_MS)
     gathering = (rules.wait, rules.interval, rules.max_wait, rules.max_events or 0, rules.max_listed)
-    return (*told, *gathering, slots, closed)
+    return (*told, *gathering, slots, closed, int(rules.collapse))
 
 
 @lru_cache(1_000)
