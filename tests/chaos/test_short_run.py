@@ -12,7 +12,7 @@ from chaos.verdict import broken, copies, summary
 from support.inbox import Letter
 from support.smtp_script import Mail
 
-SHORT = Size(events=1_200, seconds=15.0, faults=8, redis_kills=1, lease=5.0)
+SHORT = Size(events=1_200, seconds=15.0, faults=8, redis_kills=1)
 #: Its plan has kills, a short stop, and one that outlasts the lease, before and after the end of Redis.
 SEED = 51
 
