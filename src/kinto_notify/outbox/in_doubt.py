@@ -1,30 +1,39 @@
 """Rows that a dead process left prepared: did their transaction commit?
 
 In: an orphaned spool and the application's storage. Out: each such row committed or gone. Storage says: the object is
-as the row left it, then it committed; older or absent, then it did not; newer, or storage can't be asked: undecidable,
-and the event is published with `data.maybe = true`, since losing it would be worse.
+as the row left it, then it committed; older or absent, then it did not; newer: undecidable, and the event is published
+with `data.maybe = true`, since losing it would be worse. A storage that does not answer is asked again later
+(`StorageSilent`), but not for ever: a row that has waited for an hour is published as undecidable.
 """
 
 import contextlib
 import json
 import logging
 import os
+import time
 
 from kinto_notify.outbox import frame
 from kinto_notify.outbox.directory import Claim
 from kinto_notify.outbox.frame import Frame
 from kinto_notify.outbox.spool_reader import SpoolReader
 from kinto_notify.outbox.storage import StorageView
+from kinto_notify.wire import id_time
 
 logger = logging.getLogger(__name__)
 
+#: How long a row waits for a storage that does not answer: a fail-over or a restart is over by then.
+PATIENCE_MS = 3_600_000
 _VERDICTS = {True: frame.COMMITTED, False: frame.ABORTED, None: frame.MAYBE}
+
+
+class StorageSilent(OSError):
+    """Storage does not answer; what is in doubt stays so."""
 
 
 def settle(claim: Claim, reader: SpoolReader, storage: StorageView) -> None:
     """Decide on every row left prepared, before anything is read.
 
-    Not for a thread that serves a request: its transaction is ended.
+    Not for a thread that serves a request: its transaction is ended. Raises `StorageSilent` with nothing decided.
     """
     seen = reader.survey()
     if seen.torn:
@@ -46,7 +55,7 @@ def _decide(rows: dict[int, Frame], storage: StorageView) -> dict[int, bool | No
     answers: dict[str, bool | None] = {}
     for seq, row in rows.items():
         if row.probe not in answers:
-            answers[row.probe] = _committed(row.probe, storage)
+            answers[row.probe] = _committed(row, storage)
         verdicts[seq] = known = answers[row.probe]
         if known is not False:
             logger.warning(
@@ -62,16 +71,22 @@ def verdict(asked: int, held: int | None) -> bool | None:
     return True if held == asked else None
 
 
-def _committed(probe: str, storage: StorageView) -> bool | None:
+def _committed(row: Frame, storage: StorageView) -> bool | None:
     """Ask storage about the objects of one transaction; the first that decides does."""
     if not storage.outlives_process():
         return None
-    for resource, parent, object_id, after in json.loads(probe or "[]"):
+    for resource, parent, object_id, after in json.loads(row.probe or "[]"):
         try:
             held = storage.last_modified(resource, parent, [object_id])
-        except Exception:
+        except Exception as fault:
+            if time.time() * 1000 - (id_time(row.entry.id) or 0) < PATIENCE_MS:
+                raise StorageSilent(f"storage does not say what became of a transaction: {_brief(fault)}") from fault
             logger.exception("kinto-notify could not ask storage about an event in doubt; it is published")
             return None
         if object_id in held and (decided := verdict(after, held[object_id])) is not None:
             return decided
     return None
+
+
+def _brief(fault: BaseException) -> str:
+    return (str(fault).splitlines() or [""])[0][:200] or type(fault).__name__

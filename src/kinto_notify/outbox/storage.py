@@ -7,6 +7,7 @@ needed, since only one of them is there.
 
 import functools
 import importlib
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ def storage_outside(database: str, backend: str) -> "StorageView":
         # Each question is a transaction by itself, of one object.
         settings = {"storage_url": database, "storage_max_fetch_size": _IDS_PER_QUERY}
         storage = kinto.load_from_config(configurator(settings=settings))
+        # It tells of each fault with a traceback; who asks is told by the exception.
+        logging.getLogger(f"{_POSTGRESQL}.client").setLevel(logging.CRITICAL)
     except (ImportError, ImportWarning):
         # The latter is Kinto's word for a missing SQLAlchemy.
         return StorageView(None)

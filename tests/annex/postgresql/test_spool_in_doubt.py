@@ -1,12 +1,14 @@
 """K24 with the spool on PostgreSQL: Kinto is killed in the middle of a COMMIT; the database knows how that ended."""
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 
 import psycopg2.extensions
 import pytest
 
+from kinto_notify.demo.servers import free_port
 from support.daemon import command
 from support.postgres import PostgresKinto, PostgresServer
 from support.stream import StreamReader, eventually
@@ -93,6 +95,26 @@ def test_k24_a_commit_that_was_finished_without_kinto_is_told(
     publish(kinto)
     (event,) = stream.wait(1)
     assert event["data"]["changes"][0]["id"] == "slow"
+    assert "maybe" not in event["data"]
+
+
+def test_k24_while_the_database_does_not_answer_what_is_in_doubt_waits(
+    kinto: PostgresKinto, committing: int, lock: Callable[[], None], sql: Cursor, stream: StreamReader
+) -> None:
+    lock()
+    eventually(lambda: ended(sql, committing))
+    right = kinto.ini.read_text()
+    kinto.ini.write_text(re.sub(r"(storage_url = postgresql://[^@/]*@?[^:/]*:)[0-9]+", rf"\g<1>{free_port()}", right))
+    assert kinto.ini.read_text() != right
+    left = set(kinto.spool.iterdir())
+    done = command("relay", "--ini", str(kinto.ini), "--once")
+    assert "does not say" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert stream.events() == []
+    assert left <= set(kinto.spool.iterdir())
+    kinto.ini.write_text(right)
+    by_command(kinto)
+    (event,) = stream.wait(1)
     assert "maybe" not in event["data"]
 
 
