@@ -61,6 +61,8 @@ class Line:
     #: What a hook's own subject and template say of this change, rendered when it was filed.
     subject: str | None = None
     text: str | None = None
+    #: Fields differ that its subscription redacts.
+    hidden: bool = False
 
     def encode(self) -> str:
         """Write as one compact JSON array; its first element is the version of the form."""
@@ -81,6 +83,7 @@ class Line:
                 self.children,
                 self.subject,
                 self.text,
+                int(self.hidden),
             ],
             ensure_ascii=False,
             separators=(",", ":"),
@@ -105,6 +108,7 @@ class Line:
             children=tuple((name, count) for name, count in children),
             subject=own[0] if own else None,
             text=own[1] if len(own) > 1 else None,
+            hidden=bool(own[2]) if len(own) > 2 else False,
         )
 
 

@@ -5,7 +5,7 @@ digest that the event touches, with counters of all its changes and lines of the
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -117,7 +117,14 @@ def render_line(
         children=tuple(sorted(data.children.items())),
         subject=own.subject,
         text=own.text,
+        hidden=listed and bool(subscription.redact) and _number(change, after) > len(fields) + more,
     )
+
+
+def _number(change: Change, after: Mapping[str, object] | None) -> int:
+    """Count the fields that differ, the redacted ones among them."""
+    fields, more = differences(change.old, after)
+    return len(fields) + more
 
 
 def _title(event: Event, change: Change, subscription: Subscription) -> str:

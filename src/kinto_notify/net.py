@@ -45,7 +45,7 @@ def _net(one: Merged) -> Line | None:
 
 def _may_hide_more(line: Line) -> bool:
     """Tell whether there may be differences that the line does not show; a hook's own text shows none at all."""
-    return bool(line.more_fields or line.truncated or line.text is not None)
+    return bool(line.more_fields or line.hidden or line.truncated or line.text is not None)
 
 
 def _differs(field: FieldDiff) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from kinto_notify.address import Mailbox
 from kinto_notify.compose.composer import Composer
 from kinto_notify.compose.sample import LINES, sample_digest
-from kinto_notify.compose.view import NOTE_MAYBE, NOTE_TRUNCATED, NOTE_UNCHANGED
+from kinto_notify.compose.view import NOTE_HIDDEN, NOTE_MAYBE, NOTE_TRUNCATED, NOTE_UNCHANGED
 from kinto_notify.diff import FieldDiff
 from kinto_notify.digest import Line
 from kinto_notify.errors import ConfigError
@@ -148,6 +148,7 @@ def test_a_value_cannot_forge_a_line(composer):
         (replace(HELLO, fields=(), truncated=True), NOTE_TRUNCATED),
         (replace(HELLO, maybe=True), NOTE_MAYBE),
         (replace(HELLO, fields=()), NOTE_UNCHANGED),
+        (replace(HELLO, fields=(), hidden=True), NOTE_HIDDEN),
         (replace(HELLO, more_fields=1), "and 1 more field"),
         (
             Line("delete", "bucket", "blog", "/buckets/blog", children=(("collection", 2), ("record", 310))),

@@ -199,3 +199,21 @@ def test_totals_are_of_all_and_lines_of_max_listed():
     (filing,) = file_event(event, [subscribe(digest={"max_listed": 3})])
     assert filing.counts == {"record update": 20}
     assert len(filing.lines) == 3
+
+
+def test_a_change_of_redacted_fields_alone_is_told_without_naming_them():
+    one = subscribe(redact=["/secret", "/profile/email"])
+    old = {"id": "r", "title": "A", "secret": 1, "profile": {"email": "a@x.org"}, "last_modified": 1}
+    cases = [
+        ({**old, "secret": 2, "last_modified": 2}, (), True),
+        ({**old, "profile": {"email": "b@x.org"}}, (), True),
+        ({**old, "secret": 2, "title": "B"}, ("/title",), True),
+        ({**old, "title": "B"}, ("/title",), False),
+        ({**old, "last_modified": 2}, (), False),
+    ]
+    for new, fields, hidden in cases:
+        (filing,) = file_event(happened({"id": "r", "old": old, "new": new}), [one])
+        line = Line.decode(filing.lines[0])
+        assert (tuple(field.pointer for field in line.fields), line.hidden) == (fields, hidden)
+        assert "secret" not in filing.lines[0]
+        assert "email" not in filing.lines[0]

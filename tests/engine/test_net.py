@@ -178,6 +178,20 @@ def test_a_merged_line_is_read_like_any_other(server: sync_redis.Redis) -> None:
     assert json.loads(merged)[7] == 1_795_446_252_000
 
 
+async def test_a_change_in_what_is_redacted_is_no_nothing(client: Client) -> None:
+    """A field went there and back, another one differs that nobody may see: that is told, and no more."""
+    there, back = replace(line("update", a=("1", "2")), hidden=True), line("update", a=("2", "1"))
+    (one,) = (await told(client, there, back)).lines
+    assert (one.fields, one.hidden) == ((), True)
+
+
+def test_a_line_of_an_older_version_is_merged(server: sync_redis.Redis) -> None:
+    older = json.dumps(json.loads(line("update", a=("1", "2")).encode())[:15])
+    merged = server.eval(MERGE, 0, older, replace(line("update"), hidden=True).encode())
+    assert _parted(b"update " + merged)[1].hidden
+    assert not Line.decode(older).hidden
+
+
 async def test_what_comes_to_nothing_sends_no_mail_and_leaves_nothing(client: Client) -> None:
     stream = Stream(client, "one")
     await stream.ensure_group()

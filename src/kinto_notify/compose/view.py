@@ -26,6 +26,7 @@ NOTE_MAYBE = "May not have been committed: published after a crash of a Kinto pr
 NOTE_NET = "Of each object only what changed in the end is told: what was undone again is left out."
 NOTE_RAW = "Too many objects changed to tell what each came to in the end: the totals count every change."
 NOTE_UNCHANGED = "Saved again; no visible field changed."
+NOTE_HIDDEN = "Changed in fields that are not shown here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,5 +233,5 @@ def _notes(line: Line, presentation: Presentation) -> tuple[str, ...]:
     if line.truncated:
         notes.append(NOTE_TRUNCATED)
     elif line.action == "update" and presentation.content == "full" and not line.fields and not line.more_fields:
-        notes.append(NOTE_UNCHANGED)
+        notes.append(NOTE_HIDDEN if line.hidden else NOTE_UNCHANGED)
     return tuple(notes)

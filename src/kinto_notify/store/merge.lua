@@ -1,7 +1,7 @@
 -- merge: one line of a digest out of two of the same object, for `collapse = "net"`. Pure: no call of Redis.
 -- A line is the JSON array of `Line.encode`; these are the places of its elements.
 
-local ACTION, TITLE, FIELDS, MORE, CUT, MAYBE = 2, 6, 9, 10, 11, 12
+local ACTION, TITLE, FIELDS, MORE, CUT, MAYBE, HIDDEN = 2, 6, 9, 10, 11, 12, 16
 -- Fields that one object shows; more are counted.
 local MOST_FIELDS = 40
 
@@ -25,6 +25,8 @@ local function merged(earlier, later)
   end
   after[FIELDS], after[MORE] = fields, more
   after[CUT], after[MAYBE] = math.max(before[CUT], after[CUT]), math.max(before[MAYBE], after[MAYBE])
+  -- A line of an older version ends before this one.
+  after[HIDDEN] = math.max(before[HIDDEN] or 0, after[HIDDEN] or 0)
   if after[TITLE] == '' then after[TITLE] = before[TITLE] end
   return cjson.encode(after)
 end
