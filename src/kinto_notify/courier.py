@@ -186,8 +186,11 @@ class Courier:
             self._conclude(delivery, outcome, age + int((time.monotonic() - since) * 1000))
 
     def _withhold(self, delivery: Delivery, withheld: Withheld) -> None:
-        """Nothing was sent: bury it, or let it be due again, perhaps elsewhere."""
-        if withheld.for_good:
+        """Nothing was sent: let it go, bury it, or let it be due again, perhaps elsewhere."""
+        if withheld.wished:
+            self._telemetry.unwanted(delivery, withheld.reason)
+            self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.UNWANTED, 0, withheld.reason))
+        elif withheld.for_good:
             self._telemetry.withheld(delivery, withheld.reason)
             self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.REFUSED, 0, withheld.reason))
         else:

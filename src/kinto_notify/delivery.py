@@ -71,7 +71,8 @@ class Delivery:
     `attempts` counts outcomes (a fault of the relay itself is none); `headers` are the recipient's own, `body` names
     what the digest's recipients share. `first` is when it was made, `oldest` when the first change that it tells of was
     captured, by the clock of Kinto's host (0: not known); both in milliseconds. `suppressed`: what the relay said when
-    it last knew no such address, where that is a reason to send nothing more there. `summary`: it goes out as the
+    it last knew no such address, where that is a reason to send nothing more there. `unwanted`: the recipient's own
+    reason, where there is one. `summary`: it goes out as the
     summary of its digest; `shorter`: it could.
     """
 
@@ -87,6 +88,7 @@ class Delivery:
     smtputf8: bool = False
     oldest: int = 0
     suppressed: str | None = None
+    unwanted: str | None = None
     shorter: bool = False
     summary: bool = False
 

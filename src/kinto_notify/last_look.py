@@ -10,10 +10,14 @@ from kinto_notify.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """Why a delivery does not go out. `for_good`: a dead letter; else it is due again, perhaps elsewhere."""
+    """Why a delivery does not go out. `for_good`: a dead letter; else it is due again, perhaps elsewhere.
+
+    `wished`: its recipient wants it so; it goes, and nothing is kept of it.
+    """
 
     reason: str
     for_good: bool
+    wished: bool = False
 
 
 def last_look(delivery: Delivery, *, ours: bool, body: bool) -> Withheld | None:
@@ -23,6 +27,8 @@ def last_look(delivery: Delivery, *, ours: bool, body: bool) -> Withheld | None:
     """
     if not ours:
         return Withheld("its lease is over", for_good=False)
+    if delivery.unwanted is not None:
+        return Withheld(delivery.unwanted, for_good=True, wished=True)
     if delivery.suppressed is not None:
         reason = (
             f"suppressed: the relay said twice that nobody has this address ({delivery.suppressed}); "

@@ -69,7 +69,7 @@ class Metrics:
             self._events.labels(result)
         for result in ("composed", "empty", "buried"):
             self._digests.labels(result)
-        for outcome in ("sent", "deferred", "refused", "returned", "withheld"):
+        for outcome in ("sent", "deferred", "refused", "returned", "withheld", "unwanted"):
             self._deliveries.labels(outcome)
 
     def exposition(self) -> bytes:

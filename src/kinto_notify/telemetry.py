@@ -197,6 +197,11 @@ class Telemetry(Metrics):
         to = self.address(delivery.recipient)
         self._log.error("withheld", delivery=delivery.id, to=to, reason=self.masked(reason))
 
+    def unwanted(self, delivery: Delivery, reason: str) -> None:
+        """Its recipient wants no such mail now: it is thrown away."""
+        self._deliveries.labels("unwanted").inc()
+        self._log.info("unwanted", delivery=delivery.id, to=self.address(delivery.recipient), reason=reason)
+
     def gave_up(self, delivery: Delivery, age_ms: int) -> None:
         """A delivery became too old and is buried."""
         self._log.error("gave up", delivery=delivery.id, to=self.address(delivery.recipient), age_s=age_ms // 1000)

@@ -220,7 +220,7 @@ def lived(house: House, capsys: pytest.CaptureFixture[str]) -> House:
         lambda: told.entries_lost(["1-1"]),
         lambda: told.poison("1-2", "bucket-name"),
         lambda: told.composed(frozen, 2),
-        lambda: told.digest_buried(frozen, "bucket-name"),
+        lambda: told.digest_buried(frozen.id, frozen.key.identity, "bucket-name"),
         lambda: told.attempt(DELIVERY, Sent(REPLY), 100),
         lambda: told.attempt(DELIVERY, Deferred(REPLY, 0, True), 100),
         lambda: told.attempt(DELIVERY, Refused(REPLY), 100),

@@ -155,6 +155,8 @@ def _mail(mail: Mail) -> str:
     whom = mail.recipient or f"recipient {mail.id.rpartition(':')[2]}"
     if mail.state == "sent":
         return f"  sent {shown_moment(mail.at)} to {whom}: {mail.reply}"
+    if mail.state == "unwanted":
+        return f"  not sent {shown_moment(mail.at)} to {whom}: {mail.reply}"
     if mail.state == "dead":
         return f"  dead since {shown_moment(mail.at)}, to {whom}: {mail.reply}"
     last = f"; last reply: {mail.reply}" if mail.reply else ""

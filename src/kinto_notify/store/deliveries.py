@@ -31,6 +31,8 @@ class Fate(Enum):
     UNKNOWN = "unknown"
     #: Given back untried: the relay was at fault, or we are draining. It costs no attempt.
     RETURNED = "returned"
+    #: Its recipient wants none of these now: it goes, and nothing is kept of it.
+    UNWANTED = "unwanted"
     #: The relay says that mails come too fast: as returned, and the rate that all daemons share goes down.
     THROTTLED = "throttled"
 
@@ -120,9 +122,8 @@ class Deliveries:
 
 
 def _delivery(told: Sequence[bytes]) -> Delivery:
-    ident, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest, short, suppressed = (
-        told
-    )
+    ident, fence, attempts, sender, recipient, headers, body, first, *more = told
+    identity, smtputf8, oldest, short, suppressed, unwanted = more
     return Delivery(
         id=ident.decode(),
         fence=int(fence),
@@ -138,4 +139,5 @@ def _delivery(told: Sequence[bytes]) -> Delivery:
         shorter=short == b"0",
         summary=short == b"1",
         suppressed=suppressed.decode(errors="replace") or None,
+        unwanted=unwanted.decode() or None,
     )

@@ -14,6 +14,7 @@ from kinto_notify.address import Mailbox
 from kinto_notify.errors import TryLater
 from kinto_notify.store.client import Client, translated
 from kinto_notify.store.dead import DeadLetters
+from kinto_notify.store.preferences import Preferences
 from kinto_notify.store.recipients import Recipients
 from kinto_notify.store.trail import Trail
 
@@ -53,6 +54,7 @@ class Erasure:
         for start in range(0, len(own), _BATCH):
             dropped += await self._dead.drop(own[start : start + _BATCH])
         await Recipients(self._client).resubscribe(mailbox)
+        await Preferences(self._client).forget(mailbox.fingerprint)
         await Trail(self._client).forget(mailbox.fingerprint)
         await self._look(mailbox)
         return Erased(deliveries, dropped, digests)

@@ -3,7 +3,10 @@
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, steps, then per step: frozen id, fence, cursor before,
 -- cursor after, last (0 or 1), body, summary ('' if none), identity, when its oldest change was captured in ms,
 -- deliveries, then per delivery: suffix, sender, recipient, headers, smtputf8.
--- Returns how many deliveries were made. A step with an old fence or another cursor does nothing: it was done already.
+-- Returns how many deliveries were made: none for who wants none. A step with an old fence or another cursor does
+-- nothing: it was done already.
+
+-- include: wish
 
 local deliveries, prefix = KEYS[1], ARGV[1]
 local at = 1
@@ -14,6 +17,13 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('DEL', prefix .. ':none')
 local made = 0
 
+-- For `explain`: nobody else knows of a mail that was not made.
+local function refuse(id, why)
+  redis.call('HINCRBY', prefix .. ':totals', 'unwanted', 1)
+  redis.call('XADD', prefix .. ':outcomes', 'MAXLEN', '~', 20000, '*', 'd', id, 'u', why)
+  redis.call('EXPIRE', prefix .. ':outcomes', 90000)
+end
+
 for _ = 1, tonumber(take()) do
   local fid, fence, before, after, last = take(), take(), take(), take(), take() == '1'
   local body, summary, identity, oldest, number = take(), take(), take(), take(), tonumber(take())
@@ -21,22 +31,29 @@ for _ = 1, tonumber(take()) do
   local known = redis.call('HMGET', frozen, 'fence', 'cursor')
   local ours = known[1] == fence and known[2] == before
   local shared = prefix .. ':body:' .. fid
-  local shorter = false
+  local wanted = {}
+  for _ = 1, number do
+    local suffix, sender, recipient, headers, smtputf8 = take(), take(), take(), take(), take()
+    local why = ours and unwanted(prefix, suffix, identity, now)
+    if why == '' then
+      wanted[#wanted + 1] = { fid .. ':' .. suffix, sender, recipient, headers, smtputf8 }
+    elseif why then
+      refuse(fid .. ':' .. suffix, why)
+    end
+  end
   if ours then
     -- The first body stays: a daemon with other templates that resumes after a crash must not change the rest.
     if redis.call('HSETNX', shared, 'bytes', body) == 1 and summary ~= '' then
       redis.call('HSET', shared, 'summary', summary)
     end
-    shorter = redis.call('HEXISTS', shared, 'summary') == 1
-    local count = number
+    local shorter = redis.call('HEXISTS', shared, 'summary') == 1
+    local count = #wanted
     -- The digest holds the body too: all deliveries of one step may be sent before the next step is made.
     if redis.call('HSETNX', frozen, 'holds', 1) == 1 then count = count + 1 end
     if last then count = count - 1 end
     if redis.call('HINCRBY', shared, 'refs', count) <= 0 then redis.call('DEL', shared) end
-  end
-  for _ = 1, number do
-    local id, sender, recipient, headers, smtputf8 = fid .. ':' .. take(), take(), take(), take(), take()
-    if ours then
+    for _, one in ipairs(wanted) do
+      local id, sender, recipient, headers, smtputf8 = unpack(one)
       redis.call('HSET', prefix .. ':delivery:' .. id, 'v', 1, 'sender', sender, 'recipient', recipient,
         'headers', headers, 'smtputf8', smtputf8, 'body', fid, 'identity', identity, 'oldest', oldest, 'first', now,
         'attempts', 0, 'fence', 0)
@@ -44,6 +61,10 @@ for _ = 1, tonumber(take()) do
       redis.call('ZADD', deliveries, now, id)
       made = made + 1
     end
+    -- For the page that the links in its mails lead to, as long as they are good.
+    local named = prefix .. ':subscription:' .. subscription_key(identity)
+    redis.call('HSET', named, 'identity', identity)
+    redis.call('EXPIRE', named, 63244800)
   end
   if ours then
     if last then

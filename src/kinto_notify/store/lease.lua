@@ -4,8 +4,11 @@
 -- none), how long a permit is held in ms.
 -- Returns {now, ms until the rate lets another one go (0: it does), 1 if there is a rate, the learned rate in mails a
 -- second or '', {id, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest or nil,
--- summary (0: there is one, 1: it is to be sent) or nil, suppressed}...}.
--- suppressed: the reply for which its recipient gets no more mail, or ''. Such a one goes nowhere and needs no permit.
+-- summary (0: there is one, 1: it is to be sent) or nil, suppressed, unwanted}...}.
+-- suppressed: the reply for which its recipient gets no more mail, or ''; unwanted: why the recipient wants none now, or
+-- ''. Such a one goes nowhere and needs no permit.
+
+-- include: wish
 
 local deliveries, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local count, window, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -57,8 +60,10 @@ for i = 1, math.min(#due, limit) do
     local fence = redis.call('HINCRBY', key, 'fence', 1)
     local known = redis.call('HMGET', prefix .. ':recipient:' .. string.match(id, '[^:]*$'), 'suppressed', 'reply')
     told[#told + 1] = known[1] and known[2] or ''
+    local unasked = unwanted(prefix, string.match(id, '[^:]*$'), told[7] or '', now)
+    told[#told + 1] = unasked
     leased[#leased + 1] = { id, fence, unpack(told) }
-    if #rates > 0 and not known[1] then
+    if #rates > 0 and not known[1] and unasked == '' then
       redis.call('ZADD', permits, now + hold, id .. ':' .. fence)
       -- A permit may be renewed for as long as a relay may take for its reply to the dot, and longer.
       redis.call('PEXPIRE', permits, longest + 3600000)

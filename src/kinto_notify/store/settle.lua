@@ -1,7 +1,8 @@
 -- settle: finish, defer, return or bury deliveries, each by the holder of its lease only; but `sent` is always true.
 --
 -- KEYS[1] the zset of deliveries by due time. ARGV: prefix, the rate's count and window in ms (0, 0: none), then per
--- delivery: id, fence, kind (sent | deferred | summarised | refused | unknown | returned | throttled), delay in ms, reply.
+-- delivery: id, fence, kind (sent | deferred | summarised | refused | unknown | returned |
+-- throttled | unwanted), delay in ms, reply.
 -- Returns how many were settled.
 
 local deliveries, prefix, count, window = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -39,7 +40,7 @@ for i = 4, #ARGV, 5 do
   local id, fence, kind, delay, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   local key, dead = prefix .. ':delivery:' .. id, prefix .. ':dead:' .. id
   local known = redis.call('HMGET', key, 'fence', 'body', 'recipient')
-  if limited and kind == 'returned' then
+  if limited and (kind == 'returned' or kind == 'unwanted') then
     redis.call('ZREM', permits, id .. ':' .. fence)
   elseif limited then
     -- From now on its window runs, whether it was this lease or a lost one that sent it.
@@ -71,6 +72,13 @@ for i = 4, #ARGV, 5 do
     if kind == 'returned' or kind == 'throttled' then
       redis.call('ZADD', deliveries, 'XX', now + delay, id)
       if reply ~= '' then redis.call('HSET', key, 'reply', reply) end
+    elseif kind == 'unwanted' then
+      release(known[2])
+      redis.call('DEL', key)
+      redis.call('ZREM', deliveries, id)
+      redis.call('HINCRBY', prefix .. ':totals', 'unwanted', 1)
+      redis.call('XADD', prefix .. ':outcomes', 'MAXLEN', '~', 20000, '*', 'd', id, 'u', reply)
+      redis.call('EXPIRE', prefix .. ':outcomes', 90000)
     elseif kind == 'deferred' or kind == 'summarised' then
       if kind == 'summarised' then redis.call('HSET', key, 'summary', 1) end
       redis.call('HINCRBY', key, 'attempts', 1)

@@ -25,7 +25,7 @@ _Steps = list[tuple[bytes, dict[bytes, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A delivery: `state` is sent, waiting or dead; `at` when it was sent, is due, or was buried (ms)."""
+    """A delivery: `state` is sent, unwanted, waiting or dead; `at` (ms) when that was, or when it is due."""
 
     id: str
     state: str
@@ -140,8 +140,9 @@ class Trail:
         found: list[Mail] = []
         async for ident, step in self._steps("outcomes", str(frozen)):
             if step[b"d"].startswith(fid.encode()) and len(found) < MOST_MAILS:
-                reply = step[b"r"].decode(errors="replace")
-                found.append(Mail(step[b"d"].decode(), "sent", _moment(ident), reply=reply))
+                state, told = ("unwanted", step[b"u"]) if b"u" in step else ("sent", step[b"r"])
+                reply = told.decode(errors="replace")
+                found.append(Mail(step[b"d"].decode(), state, _moment(ident), reply=reply))
         for kind, zset, state in (("delivery", "deliveries", "waiting"), ("dead", "dead", "dead")):
             found += await self._of_zset(kind, zset, state, fid, MOST_MAILS - len(found))
         return found
