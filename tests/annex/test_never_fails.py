@@ -3,12 +3,14 @@
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import webtest
 
 from kinto_notify import wire
+from support.kinto_app import close
 from support.stream import StreamReader
 
 MakeApp = Callable[..., webtest.TestApp]
@@ -71,3 +73,25 @@ def test_forked_workers_make_different_ids() -> None:
     with os.fdopen(read) as told:
         ids = told.read().split()
     assert len(set(ids)) == 2
+
+
+def test_a_strange_thing_in_the_spool_directory_stops_nothing(
+    make_app: MakeApp, stream: StreamReader, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has the name of a spool file and can't be opened is told, and costs no event."""
+    spool.mkdir(mode=0o700)
+    (spool / "kinto-notify@20200101T000000.000-host-1-ab.spool").mkdir()
+    (spool / "kinto-notify@20200101T000000.000-host-1-cd.drained").mkdir()
+    os.utime(spool / "kinto-notify@20200101T000000.000-host-1-cd.drained", (1, 1))
+    make_app().put_json("/v1/buckets/b", status=201)
+    assert [c["id"] for e in stream.wait(1) for c in e["data"]["changes"]] == ["b"]
+    assert "20200101T000000.000-host-1-ab.spool" in caplog.text
+
+
+def test_what_is_written_after_the_end_is_not_lost(make_app: MakeApp, stream: StreamReader, spool: Path) -> None:
+    """Requests in daemon threads may go on while the process ends: who comes later publishes it."""
+    app = make_app()
+    app.put_json("/v1/buckets/a", status=201)
+    close(app)
+    app.put_json("/v1/buckets/b", status=201)
+    assert [path for path in spool.glob("*.spool") if path.stat().st_size]

@@ -28,7 +28,7 @@ class Adoption:
     def turn(self, pump: Callable[[SpoolReader], int]) -> int:
         """Take each orphan there is now to its end; return how many entries were published."""
         published = 0
-        for claim in self._directory.orphans():
+        for claim in self._directory.orphans(self._tell):
             try:
                 published += self._finish(claim, pump)
             except BlockingIOError:
@@ -36,13 +36,13 @@ class Adoption:
                 continue
             except OSError as error:
                 # Out of room, or not ours to read: its turn comes again, and the others' comes now.
-                self._tell(claim, error)
+                self._tell(claim.path, error)
         return published
 
-    def _tell(self, claim: Claim, error: BaseException) -> None:
-        if claim.path not in self._told:
-            self._told.add(claim.path)
-            logger.error("kinto-notify: orphaned spool %s can't be finished now: %s", claim.path, error)
+    def _tell(self, path: Path, error: OSError) -> None:
+        if path not in self._told:
+            self._told.add(path)
+            logger.error("kinto-notify: orphaned spool %s can't be finished now: %s", path, error)
 
     def _finish(self, claim: Claim, pump: Callable[[SpoolReader], int]) -> int:
         reader, published = None, 0

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,13 +64,19 @@ class SpoolDirectory:
                 raise
             return claim
 
-    def orphans(self) -> Iterator[Claim]:
-        """Claim, one by one, the files whose process is gone, the oldest first. The caller releases each."""
+    def orphans(self, unusable: Callable[[Path, OSError], None] = lambda path, error: None) -> Iterator[Claim]:
+        """Claim, one by one, the files whose process is gone, the oldest first. The caller releases each.
+
+        `unusable` hears of what has such a name and can't be opened: that keeps nobody from the others.
+        """
         for path in self.live():
             try:
                 claim = _locked(path)
             except (PermissionError, FileNotFoundError):
                 # Another user's, whose relay will find it; or finished by another relay since our listing.
+                continue
+            except OSError as error:
+                unusable(path, error)
                 continue
             if claim is not None:
                 yield claim
@@ -110,8 +116,9 @@ class SpoolDirectory:
     def purge(self, retention: int) -> None:
         """Delete drained files whose retention is over."""
         for path in self.drained():
-            # Gone already, or another user's, whose relay will do it.
-            with contextlib.suppress(FileNotFoundError, PermissionError):
+            # Gone already, or another user's, whose relay will do it, or no file, or a disk that takes nothing any more:
+            # none of that may keep what waits from the stream.
+            with contextlib.suppress(OSError):
                 if path.stat().st_mtime < time.time() - retention:
                     path.with_suffix(DONE).unlink(missing_ok=True)
                     path.unlink()

@@ -171,13 +171,16 @@ class SpoolOutbox:
         self.directory.purge(retention)
 
     def close(self) -> None:
-        """At the end of the process: leave no file behind that holds nothing."""
+        """At the end of the process: leave no file behind that holds nothing.
+
+        A request that is later than this begins another file, which is an orphan as soon as the process has ended.
+        """
         here = self._here()
-        here.closed_until = float("inf")
         here.turn_over()
         for file in list(here.files):
             with contextlib.suppress(OSError):
-                if file.spool.idle() and not self._external and file.reader.settled():
+                full = file.spool.full and file.spool.idle()
+                if full and not self._external and file.reader.settled():
                     self._end(here, file)
         self._leave(here)
 
@@ -256,7 +259,7 @@ def _happened_to(spool: Spool) -> str:
     before = spool.end
     try:
         now = spool.claim.path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "is gone"
     if now.st_ino != os.fstat(spool.claim.descriptor).st_ino:
         return "is another file now"
