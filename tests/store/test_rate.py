@@ -109,6 +109,18 @@ async def test_a_renewed_lease_keeps_its_permit(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("made")
+async def test_what_is_withheld_takes_no_permit_from_the_others(client: Client) -> None:
+    for suffix in "01234":
+        await client.redis.hset(client.key(f"recipient:{suffix}"), mapping={"suppressed": 1, "reply": "550 5.1.1"})
+    deliveries = Limited(client)
+    told: list[Delivery] = []
+    while leased := (await deliveries.lease(10)).deliveries:
+        told += leased
+        await deliveries.settle([end(one, Fate.REFUSED if one.suppressed else Fate.SENT) for one in leased])
+    assert sum(one.suppressed is None for one in told) == 3
+
+
+@pytest.mark.usefixtures("made")
 async def test_without_a_rate_nothing_is_kept_of_it(client: Client) -> None:
     deliveries = Deliveries(client)
     leased = await deliveries.lease(10)

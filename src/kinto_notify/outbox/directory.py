@@ -116,8 +116,8 @@ class SpoolDirectory:
     def purge(self, retention: int) -> None:
         """Delete drained files whose retention is over."""
         for path in self.drained():
-            # Gone already, or another user's, whose relay will do it, or no file, or a disk that takes nothing any more:
-            # none of that may keep what waits from the stream.
+            # Gone already, or another user's, whose relay will do it; or no file, or on a disk that takes nothing any
+            # more: none of that may keep what waits from the stream.
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < time.time() - retention:
                     path.with_suffix(DONE).unlink(missing_ok=True)

@@ -42,9 +42,12 @@ for i = 4, #ARGV, 5 do
   local known = redis.call('HMGET', key, 'fence', 'body', 'recipient')
   if limited and (kind == 'returned' or kind == 'unwanted') then
     redis.call('ZREM', permits, id .. ':' .. fence)
-  elseif limited then
+  elseif limited and kind == 'sent' then
     -- From now on its window runs, whether it was this lease or a lost one that sent it.
     redis.call('ZADD', permits, now, id .. ':' .. fence)
+  elseif limited then
+    -- So does that of one the relay was asked about. What was withheld has no permit, and takes none from the others.
+    redis.call('ZADD', permits, 'XX', now, id .. ':' .. fence)
   end
   if kind == 'sent' then
     sent = sent + 1
