@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
 _UPKEEP_SECONDS = 1.0
 #: Between two full batches of a backlog the requests have the interpreter to themselves.
-_BREATHE_SECONDS = 0.005
+_BREATHE_SECONDS = 0.01
 #: At the end of the process, what waits gets this long.
 _FLUSH_SECONDS = 2.0
 
