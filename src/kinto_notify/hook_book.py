@@ -36,10 +36,10 @@ class Remark:
 
 
 class HookBook:
-    """Reads hooks and remembers them by what is written."""
+    """Reads hooks and remembers them by what is written; `defaults` are what digests of theirs begin with."""
 
     def __init__(self, defaults: DigestRules, policy: HookPolicy) -> None:
-        self._defaults = defaults
+        self.defaults = defaults
         self._policy = policy
         self._known: OrderedDict[str, Hook | None] = OrderedDict()
         self._slow: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -84,7 +84,7 @@ class HookBook:
             self._known.move_to_end(written)
             return self._known[written]
         try:
-            hook: Hook | None = parse_hook(carried, defaults=self._defaults, policy=self._policy)
+            hook: Hook | None = parse_hook(carried, defaults=self.defaults, policy=self._policy)
         except SubscriptionError as fault:
             hook = None
             self._tell(

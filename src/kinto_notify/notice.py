@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kinto_notify.subscription import identity
-
-#: What a notice's own delivery is filed under: a dead letter of it is nothing to send a notice of.
-NOTICE_IDENTITY = identity("operator", "notice")
+#: What a notice's own delivery is filed under: a dead letter of it is nothing to send a notice of. Home and name as in
+#: `subscription.identity`, whose module needs more than Kinto's own environment has, where `status` is listed too.
+NOTICE_IDENTITY = "operator#notice"
 #: At most one notice in so long, over all daemons.
 EVERY_MS = 3_600_000
 #: What comes in a burst is told together: the first of it waits so long.

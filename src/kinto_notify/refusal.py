@@ -5,7 +5,6 @@ too long is a refusal too, since it is one in the daemon.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinto_notify import pointer
@@ -63,6 +62,7 @@ def _kind(value: object) -> str:
     return next((told for kinds, told in _KINDS if isinstance(value, kinds)), "null")
 
 
-def wanted_text(wanted: Sequence[str]) -> str:
-    """Write what a filter wants in a line."""
-    return " or ".join(wanted)
+def told_refusal(refusal: Refusal) -> str:
+    """Write a refusal in a line."""
+    met = f"{refusal.filter}: wants {' or '.join(refusal.wanted)}; there is {refusal.seen}"
+    return met + (f" ({refusal.changes} changes)" if refusal.changes > 1 else "")

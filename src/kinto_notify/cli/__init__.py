@@ -23,6 +23,7 @@ COMMANDS = (
     "pause",
     "explain",
     "preview",
+    "test_hooks",
     "dead_letters",
     "recipients",
     "schema",

@@ -3,22 +3,20 @@
 import argparse
 import asyncio
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinto_notify.cli.event_file import parsed_event, text_of
 from kinto_notify.cli.moment import shown_moment
-from kinto_notify.errors import BadInput, MalformedEntry
-from kinto_notify.event import Event, parse_event
-from kinto_notify.filing import file_event
-from kinto_notify.refusal import Refusal, refusals, wanted_text
+from kinto_notify.errors import BadInput
+from kinto_notify.event import Event
 from kinto_notify.store.client import Client
 from kinto_notify.store.trail import Gone, Mail, Traced, Trail
 
 if TYPE_CHECKING:
     from kinto_notify.catalogue import Catalogue
+    from kinto_notify.refusal import Refusal
     from kinto_notify.settings import Settings
 
 
@@ -28,7 +26,7 @@ class Verdict:
 
     subscription: str
     digests: Mapping[str, str]
-    refused: tuple[Refusal, ...]
+    refused: "tuple[Refusal, ...]"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,42 +45,26 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     catalogue = load_catalogue(settings)
     traced: Traced | None = None
-    text = _given(arguments.event)
+    text = text_of(arguments.event)
     if text is not None:
-        event: Event | None = _parsed(text)
+        event: Event | None = parsed_event(text)
+    elif arguments.event.endswith(".json") or "/" in arguments.event:
+        raise BadInput(f"there is no file {arguments.event!r}")
     else:
         event, traced = asyncio.run(_asked(settings, arguments.event))
     verdicts = judge(event, catalogue) if event is not None else []
+    remarks = catalogue.hooks.remarks()
     if arguments.json:
         told = {"event": event.id if event is not None else arguments.event, "in_hand": event is not None}
         trace = asdict(traced) if traced is not None else None
-        print(json.dumps({**told, "verdicts": [asdict(one) for one in verdicts], "filed": trace}, ensure_ascii=False))
+        told |= {"verdicts": [asdict(one) for one in verdicts], "filed": trace}
+        print(json.dumps({**told, "remarks": [asdict(one) for one in remarks]}, ensure_ascii=False))
         return 0
-    for line in _lines(event, verdicts, traced):
+    told_of = [f"{one.identity}: {one.kind}: {one.detail}" for one in remarks]
+    for line in (*_lines(event, verdicts, traced), *told_of):
         # Names and replies are texts of strangers.
         print("".join(char if char.isprintable() else "�" for char in line))
     return 0
-
-
-def _given(named: str) -> str | None:
-    """Return the text of a file or of standard input, or None if an id was named."""
-    try:
-        if named == "-":
-            return sys.stdin.read()
-        if Path(named).is_file():
-            return Path(named).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise BadInput(f"{named}: {fault}") from None
-    if named.endswith(".json") or "/" in named:
-        raise BadInput(f"there is no file {named!r}")
-    return None
-
-
-def _parsed(text: str) -> Event:
-    try:
-        return parse_event(text)
-    except MalformedEntry as fault:
-        raise BadInput(f"that is no event: {fault}") from None
 
 
 async def _asked(settings: "Settings", ident: str) -> tuple[Event | None, Traced | None]:
@@ -95,14 +77,18 @@ async def _asked(settings: "Settings", ident: str) -> tuple[Event | None, Traced
         await client.close()
     if traced is None and body is None:
         raise BadInput(f"there is no event {ident!r} in the stream, nor among the last 20,000 of a day that were filed")
-    return (_parsed(body) if body is not None else None), traced
+    return (parsed_event(body) if body is not None else None), traced
 
 
 def judge(event: Event, catalogue: "Catalogue") -> list[Verdict]:
     """Ask each subscription of ours, and each hook that the event carries."""
+    from kinto_notify.filing import file_event
+    from kinto_notify.refusal import refusals
+
     found = []
     for one in catalogue.subscriptions_of(event):
-        keys = [filing.key for filing in file_event(event, (one,), catalogue.allows)]
+        filings = file_event(event, (one,), catalogue.allows, catalogue.hooks.tell)
+        keys = [filing.key for filing in filings]
         digests = {key.id: ", ".join(f"{word} {value}" for word, value in key.group) for key in keys}
         found.append(Verdict(one.identity, digests, tuple(refusals(one, event))))
     return found
@@ -125,6 +111,8 @@ def _lines(event: Event | None, verdicts: list[Verdict], traced: Traced | None) 
 
 
 def _verdict(one: Verdict, filed: bool) -> Iterator[str]:
+    from kinto_notify.refusal import told_refusal
+
     if one.digests and not filed:
         yield f"{one.subscription}: wants it"
         yield from (f"  digest {ident[:8]} of {group or 'everything'}" for ident, group in one.digests.items())
@@ -133,8 +121,7 @@ def _verdict(one: Verdict, filed: bool) -> Iterator[str]:
     elif not one.digests:
         yield f"{one.subscription}: does not want it"
     for refusal in one.refused:
-        met = f"{refusal.filter}: wants {wanted_text(refusal.wanted)}; there is {refusal.seen}"
-        yield f"  {met}" + (f" ({refusal.changes} changes)" if refusal.changes > 1 else "")
+        yield f"  {told_refusal(refusal)}"
 
 
 def _way(gone: Gone) -> Iterator[str]:

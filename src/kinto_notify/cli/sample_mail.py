@@ -1,6 +1,6 @@
-"""The sample mail that `check` composes and sends."""
+"""The composer of the commands, and the sample mail that `check` composes and sends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kinto_notify.address import Mailbox
@@ -18,11 +18,20 @@ class SampleMail:
     doubts: tuple[str, ...]
 
 
+def composer_of(settings: Settings, on_fallback: Callable[[str, str], None] | None = None) -> Composer:
+    """Return what composes in the daemon; `ConfigError` if a template cannot be used."""
+    return Composer(
+        sender=settings.sender,
+        templates=settings.templates,
+        zone=settings.timezone,
+        admin_url=settings.admin_url,
+        on_fallback=on_fallback,
+    )
+
+
 def compose_sample(settings: Settings, recipient: Mailbox, subscriptions: Sequence[Subscription] = ()) -> SampleMail:
     """Compose for this recipient; `ConfigError` if a template cannot be used."""
-    composer = Composer(
-        sender=settings.sender, templates=settings.templates, zone=settings.timezone, admin_url=settings.admin_url
-    )
+    composer = composer_of(settings)
     digest = sample_digest()
     doubts = tuple(
         f'subscription "{one.presentation.name}": {problem}'
