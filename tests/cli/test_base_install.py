@@ -29,7 +29,9 @@ def test_what_kinto_needs_works(arguments: tuple[str, ...]) -> None:
     assert done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("run",), ("check",), ("status",), ("preview",), ("dead-letters", "list")])
+@pytest.mark.parametrize(
+    "arguments", [("run",), ("check",), ("status",), ("preview",), ("dead-letters", "list"), ("recipients", "--json")]
+)
 def test_the_others_say_what_to_install(arguments: tuple[str, ...]) -> None:
     done = base_install(*arguments)
     assert done.returncode == 78

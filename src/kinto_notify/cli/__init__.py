@@ -51,8 +51,26 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_versions())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for name in COMMANDS:
-        import_module(f"kinto_notify.cli.{name}").add_parser(commands)
+        try:
+            import_module(f"kinto_notify.cli.{name}").add_parser(commands)
+        except ModuleNotFoundError as fault:
+            _add_lacking(commands, name, fault)
     return parser
+
+
+def _add_lacking(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, fault: ModuleNotFoundError
+) -> None:
+    """Add a command that cannot be loaded in Kinto's own environment: it says what to install, whatever its options."""
+    if (fault.name or "").startswith("kinto_notify"):
+        raise fault
+
+    def run(arguments: argparse.Namespace) -> int:
+        raise fault
+
+    parser = commands.add_parser(name.replace("_", "-"), help="needs kinto-notify[daemon]", add_help=False)
+    parser.add_argument("given", nargs=argparse.REMAINDER)
+    parser.set_defaults(run=run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,6 @@ from kinto_notify.nearest import nearest
 from kinto_notify.store.client import Client
 from kinto_notify.store.overview import overview
 from kinto_notify.store.pauses import EVERY, Pauses
-from kinto_notify.subscription import FILE_HOME, identity
 
 if TYPE_CHECKING:
     from kinto_notify.settings import Settings
@@ -62,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _identity(name: str, settings: "Settings", pauses: Pauses) -> str:
     """Return the identity of what a person calls a subscription; `BadInput` if there is none, with the nearest one."""
     from kinto_notify.catalogue import load_catalogue
+    from kinto_notify.subscription import FILE_HOME, identity
 
     known = {one.presentation.name: one.identity for one in load_catalogue(settings).subscriptions}
     if name in known:
@@ -108,4 +108,6 @@ def _counted(number: int, what: str) -> str:
 
 
 def _shown(meant: str) -> str:
+    from kinto_notify.subscription import FILE_HOME
+
     return "all" if meant == EVERY else meant.removeprefix(f"{FILE_HOME}#")
