@@ -58,9 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_lacking(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, fault: ModuleNotFoundError
-) -> None:
+def _add_lacking(commands: "argparse._SubParsersAction[_Parser]", name: str, fault: ModuleNotFoundError) -> None:
     """Add a command that cannot be loaded in Kinto's own environment: it says what to install, whatever its options."""
     if (fault.name or "").startswith("kinto_notify"):
         raise fault
@@ -68,8 +66,11 @@ def _add_lacking(
     def run(arguments: argparse.Namespace) -> int:
         raise fault
 
-    parser = commands.add_parser(name.replace("_", "-"), help="needs kinto-notify[daemon]", add_help=False)
-    parser.add_argument("given", nargs=argparse.REMAINDER)
+    parser = commands.add_parser(
+        name.replace("_", "-"), help="needs kinto-notify[daemon]", prefix_chars="\0", add_help=False
+    )
+    # No argument can begin with a NUL: none of them is an option.
+    parser.add_argument("given", nargs="*")
     parser.set_defaults(run=run)
 
 
