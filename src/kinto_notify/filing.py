@@ -13,7 +13,7 @@ from kinto_notify.address import Mailbox
 from kinto_notify.diff import cut_middle, differences
 from kinto_notify.digest import EVERYONE, GROUP_BY_CHANGE, DigestKey, Filing, Line, count_key, group_key
 from kinto_notify.event import Change, Event, current, words
-from kinto_notify.hook_text import RenderedTexts, render_own
+from kinto_notify.hook_text import EVENT_WORK, RenderedTexts, Scribe
 from kinto_notify.pattern import PatternTimeout
 from kinto_notify.pointer import covers
 from kinto_notify.subscription import Subscription
@@ -46,11 +46,14 @@ def file_event(
     A subscription with a pattern that runs too long wants no further change of this event: 500 changes would cost 500
     times the limit, and everybody else waits. `tell` hears of it, and of the names that a hook's text asks for in vain.
     """
+    subscriptions = list(subscriptions)
+    share = EVENT_WORK // max(1, sum(one.own is not None for one in subscriptions))
     gathered: dict[DigestKey, _Gathered] = {}
     having = [(change, words(event, change)) for change in event.data.changes]
     counter = count_key(event.data.resource_name, event.data.action)
     for subscription in subscriptions:
         encoded: dict[int, str] = {}
+        scribe = _scribe(event, subscription, share)
         once = f"{event.id} " if GROUP_BY_CHANGE in subscription.rules.group_by else ""
         for index, (change, known) in enumerate(having):
             try:
@@ -75,7 +78,7 @@ def file_event(
                 digest.counts[counter] += 1
                 if subscription.rules.collapse or len(digest.lines) < subscription.rules.max_listed:
                     if index not in encoded:
-                        encoded[index] = render_line(event, change, subscription, tell).encode()
+                        encoded[index] = render_line(event, change, subscription, scribe, tell).encode()
                     digest.lines.append(encoded[index])
     return [
         Filing(key, one.subscription.rules, one.recipients, dict(one.counts), tuple(one.lines))
@@ -87,18 +90,22 @@ def render_line(
     event: Event,
     change: Change,
     subscription: Subscription,
+    scribe: Scribe | None,
     tell: Tell = lambda subscription, kind, detail: None,
 ) -> Line:
-    """Return what a mail of this subscription shows of a change: nothing of its data where `content` is none."""
+    """Return what a mail of this subscription shows of a change: nothing of its data where `content` is none.
+
+    `scribe` renders the texts that the subscription brings along.
+    """
     data = event.data
     action = data.action
     told = subscription.presentation.content == "full"
     after = None if action == "delete" else change.new
-    own = RenderedTexts()
-    if subscription.own is not None:
-        own = render_own(subscription.own, event, change, redact=subscription.redact, full=told)
-        if own.missing:
-            tell(subscription, "placeholder", f"empty: {', '.join(sorted(set(own.missing)))}")
+    own = RenderedTexts() if scribe is None else scribe.render(change)
+    if own.spent:
+        tell(subscription, "placeholder", "too much text for one event: its further changes are told in our words")
+    elif own.missing:
+        tell(subscription, "placeholder", f"empty: {', '.join(sorted(set(own.missing)))}")
     # A mail that brings its own text lists no fields: they would only be stored.
     listed = told and own.text is None
     fields, more = differences(change.old, after, subscription.redact) if listed else ((), 0)
@@ -125,6 +132,13 @@ def _number(change: Change, after: Mapping[str, object] | None) -> int:
     """Count the fields that differ, the redacted ones among them."""
     fields, more = differences(change.old, after)
     return len(fields) + more
+
+
+def _scribe(event: Event, subscription: Subscription, work: int) -> Scribe | None:
+    if subscription.own is None:
+        return None
+    full = subscription.presentation.content == "full"
+    return Scribe(subscription.own, event, redact=subscription.redact, full=full, work=work)
 
 
 def _title(event: Event, change: Change, subscription: Subscription) -> str:

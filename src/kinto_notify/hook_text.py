@@ -17,6 +17,9 @@ _MAX_SUBJECT = 200
 #: What kinto-emailer renders where the change has no such word (Kinto/kinto#945).
 EMAILER_ABSENT = {"record_id": "{record_id}", "collection_id": "{collection_id}"}
 _MARKER = "[redacted]"
+#: What the texts of all hooks may cost for one event, about in characters; each hook has its share. Five hundred
+#: changes with a text of 64 KB each, and a hundred such hooks, would cost minutes and gigabytes.
+EVENT_WORK = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +34,64 @@ class OwnTexts:
 
 @dataclass(frozen=True, slots=True)
 class RenderedTexts:
-    """The texts for one change."""
+    """The texts for one change; neither of them where the hook has none, or where the event's share is `spent`."""
 
     subject: str | None = None
     text: str | None = None
     missing: tuple[str, ...] = ()
+    spent: bool = False
 
 
-def render_own(
-    own: OwnTexts, event: Event, change: Change, *, redact: tuple[Pointer, ...], full: bool
-) -> RenderedTexts:
-    """Render a hook's texts; without `full` they say nothing of the objects' data."""
-    context = context_of(event, change, redact=redact, full=full, emailer=own.emailer)
-    subject = None if own.subject is None else render(own.subject, context)
-    text = None if own.text is None else render(own.text, context)
-    return RenderedTexts(
-        None if subject is None else subject.text[:_MAX_SUBJECT],
-        None if text is None else text.text,
-        tuple(name for one in (subject, text) if one is not None for name in one.missing),
-    )
+class Scribe:
+    """Renders a hook's texts for the changes of one event, until they have cost `work`.
+
+    Without `full` they say nothing of the objects' data.
+    """
+
+    def __init__(self, own: OwnTexts, event: Event, *, redact: tuple[Pointer, ...], full: bool, work: int) -> None:
+        self._own = own
+        self._event = event
+        self._objects = Objects(event, redact) if full else None
+        self._work = work
+
+    def render(self, change: Change) -> RenderedTexts:
+        """Render for one change; neither text once the work is spent: the change is told in our words then."""
+        if self._work <= 0:
+            return RenderedTexts(spent=True)
+        context = context_of(self._event, change, self._objects, emailer=self._own.emailer)
+        subject = None if self._own.subject is None else render(self._own.subject, context)
+        text = None if self._own.text is None else render(self._own.text, context)
+        made = [one for one in (subject, text) if one is not None]
+        self._work -= sum(one.work for one in made)
+        return RenderedTexts(
+            None if subject is None else subject.text[:_MAX_SUBJECT],
+            None if text is None else text.text,
+            tuple(name for one in made for name in one.missing),
+        )
+
+
+class Objects:
+    """What `impacted_objects` stands for in one event, made once, and only if a text asks for it."""
+
+    def __init__(self, event: Event, redact: tuple[Pointer, ...]) -> None:
+        self._changes = event.data.changes
+        self._redact = redact
+        self._made: list[dict[str, object]] | None = None
+
+    def made(self) -> list[dict[str, object]]:
+        """Return them."""
+        if self._made is None:
+            self._made = [_impacted(change, self._redact) for change in self._changes]
+        return self._made
 
 
 def context_of(
-    event: Event, change: Change, *, redact: tuple[Pointer, ...] = (), full: bool = True, emailer: bool = False
+    event: Event, change: Change, objects: Objects | None = None, *, emailer: bool = False
 ) -> Mapping[str, object]:
-    """Return what placeholders may name. The objects are made when they are asked for: most texts name none."""
+    """Return what placeholders may name; without `objects` nothing of the objects' data."""
     data = event.data
     context: dict[str, object] = {
-        **(data.extra if full else {}),
+        **(data.extra if objects is not None else {}),
         "event": data.event,
         "root_url": data.root_url,
         "client_address": data.client_address,
@@ -79,20 +112,19 @@ def context_of(
     present = {key: value for key, value in context.items() if value is not None}
     if emailer:
         present = {**EMAILER_ABSENT, **present}
-    return _WithObjects(present, event, redact) if full else present
+    return present if objects is None else _WithObjects(present, objects)
 
 
 class _WithObjects(Mapping[str, object]):
     """A context that holds `impacted_objects` too."""
 
-    def __init__(self, context: Mapping[str, object], event: Event, redact: tuple[Pointer, ...]) -> None:
+    def __init__(self, context: Mapping[str, object], objects: Objects) -> None:
         self._context = context
-        self._event = event
-        self._redact = redact
+        self._objects = objects
 
     def __getitem__(self, name: str) -> object:
         if name == "impacted_objects":
-            return [_impacted(change, self._redact) for change in self._event.data.changes]
+            return self._objects.made()
         return self._context[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -18,6 +18,8 @@ MAX_RENDERED = 65_536
 MAX_WIDTH = 200
 #: Characters of values that one rendering may write out, so that 6,000 times `{impacted_objects}` is one.
 _MAX_WORK = 1_048_576
+#: What any piece of a text costs of it, however little it writes.
+_PIECE = 16
 #: A path goes into objects that are as deep as a request's JSON.
 _MAX_STEPS = 32
 
@@ -54,11 +56,15 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A text with its values in. `missing` names what the context lacked or could not write as asked."""
+    """A text with its values in. `missing` names what the context lacked or could not write as asked.
+
+    `work` is what it cost, about in characters.
+    """
 
     text: str
     missing: tuple[str, ...] = ()
     cut: bool = False
+    work: int = 0
 
 
 def parse_template(text: str) -> Template:
@@ -119,8 +125,10 @@ def render(template: Template, context: Mapping[str, object]) -> Rendered:
         parts.append(part[:room])
         room -= len(part)
         if room < 0:
-            return Rendered("".join(parts), tuple(pen.missing), cut=True)
-    return Rendered("".join(parts), tuple(pen.missing))
+            break
+    text = "".join(parts)
+    work = pen.work + len(text) + _PIECE * len(template.pieces)
+    return Rendered(text, tuple(pen.missing), cut=room < 0, work=work)
 
 
 class _Pen:
@@ -129,7 +137,8 @@ class _Pen:
     def __init__(self, context: Mapping[str, object]) -> None:
         self._context = context
         self._written: dict[Placeholder, str] = {}
-        self._work = _MAX_WORK
+        #: How many characters of values were written out.
+        self.work = 0
         self.missing: dict[str, None] = {}
 
     def write(self, placeholder: Placeholder) -> str:
@@ -140,7 +149,7 @@ class _Pen:
 
     def _fresh(self, placeholder: Placeholder) -> str:
         value = _find(self._context.get(placeholder.name, _MISSING), placeholder.steps)
-        if value is _MISSING or self._work <= 0:
+        if value is _MISSING or self.work >= _MAX_WORK:
             self.missing[str(placeholder)] = None
             return ""
         try:
@@ -154,7 +163,7 @@ class _Pen:
             return format(value, placeholder.spec)
         write = _CONVERSIONS[placeholder.conversion]
         text = write(value)
-        self._work -= len(text)
+        self.work += len(text)
         return format(text[:MAX_RENDERED], placeholder.spec)
 
 

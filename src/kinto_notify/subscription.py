@@ -163,7 +163,7 @@ class Subscription:
         """Return the members of the groups that this change names, but for who is listed anyway."""
         if not self.groups:
             return ()
-        context = context_of(event, change, full=False, emailer=self.own is not None and self.own.emailer)
+        context = context_of(event, change, emailer=self.own is not None and self.own.emailer)
         known = {mailbox.key for mailbox in self.recipients}
         found: dict[str, Mailbox] = {}
         for group in self.groups:

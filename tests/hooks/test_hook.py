@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from kinto_notify.digest import DigestRules
+from kinto_notify.digest import DigestRules, Line
 from kinto_notify.event import CarriedHook, Event, parse_event
 from kinto_notify.filing import file_event
 from kinto_notify.hook import Hook, HookPolicy, parse_hook
+from kinto_notify.hook_text import EVENT_WORK
 from kinto_notify.subscription_text import SubscriptionError
 from support.events import change, event
 
@@ -52,8 +53,8 @@ def recipients(hook: Hook, told: Event) -> list[str]:
 
 
 def lines(hook: Hook, told: Event) -> list[tuple[str | None, str | None]]:
-    filed = [json.loads(line) for filing in file_event(told, [hook.subscription]) for line in filing.lines]
-    return [(line[-2], line[-1]) for line in filed]
+    filed = [Line.decode(line) for filing in file_event(told, [hook.subscription]) for line in filing.lines]
+    return [(line.subject, line.text) for line in filed]
 
 
 def test_a_drop_in_mails_each_change_at_once_with_its_own_texts():
@@ -227,3 +228,21 @@ def test_an_edited_hook_is_another_text_and_new_members_are_not():
     assert one.subscription.text == other.subscription.text
     assert len({emailer().subscription.text, edited.subscription.text, one.subscription.text}) == 3
     assert emailer().subscription.identity == edited.subscription.identity != ours().subscription.identity
+
+
+def test_x02_texts_cost_an_event_no_more_than_their_share():
+    """Five hundred changes whose texts repeat all of them; what has no room is told as without a text."""
+    told = happened(*(change(f"r{number}", new={"id": f"r{number}", "text": "x" * 300}) for number in range(500)))
+    greedy = emailer(template="{impacted_objects}").subscription
+    many = emailer(template="".join(f"{{impacted_objects[{number}]:.0}}" for number in range(500))).subscription
+    modest = emailer(template="{action} {id}").subscription
+    remarks: list[str] = []
+    filings = file_event(told, [greedy, many, modest], tell=lambda _, __, detail: remarks.append(detail))
+    assert len(filings) == 1500
+    texts = [[Line.decode(line).text for one in filings[at : at + 500] for line in one.lines] for at in (0, 500, 1000)]
+    assert sum(len(text or "") for listed in texts for text in listed) < EVENT_WORK
+    for listed in texts[:2]:
+        assert listed[0] is not None
+        assert listed[-1] is None
+    assert texts[2][-1] == "create r499"
+    assert {remark.partition(":")[0] for remark in remarks} == {"too much text for one event"}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kinto_notify.digest import DigestRules
+from kinto_notify.digest import DigestRules, Line
 from kinto_notify.event import Event, parse_event
 from kinto_notify.filing import file_event
 from kinto_notify.hook import HookPolicy
@@ -57,7 +57,7 @@ def test_d3_a_missing_name_is_empty_and_told_once(book):
     told = carrying(hook(template="<{comment}>"))
     for _ in range(2):
         (filing,) = file_event(told, book.subscriptions(told), tell=book.tell)
-        assert json.loads(filing.lines[0])[-1] == "<>"
+        assert Line.decode(filing.lines[0]).text == "<>"
     assert kinds(book) == [("emailer-0", "placeholder")]
 
 

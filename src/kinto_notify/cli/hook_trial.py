@@ -132,7 +132,7 @@ def _groups(carried: CarriedHook, event: Event, defaults: DigestRules) -> Iterat
             yield group.text
             continue
         for change in event.data.changes:
-            context = context_of(event, change, full=False, emailer=carried.key == EMAILER)
+            context = context_of(event, change, emailer=carried.key == EMAILER)
             yield render(group.uri, context).text
 
 
