@@ -1,12 +1,16 @@
 """Hooks in metadata: found in the transaction, carried by the event, checked on their way in; on a real Kinto."""
 
+import sys
 from collections.abc import Callable
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
 import webtest
 
 from kinto_notify.event import parse_entry
+from kinto_notify.outbox.hooks import HookFinder
+from kinto_notify.placeholder import render
 from support.kinto_app import RECORDS
 from support.stream import StreamReader
 
@@ -112,6 +116,28 @@ def test_groups_are_expanded_once_and_only_of_the_hooks_own_bucket(app, stream):
         "/buckets/b/groups/g": ["ldap:ann@example.org", "fxa:1"],
         "/buckets/b/groups/c-reviewers": ["rev@example.org"],
     }
+
+
+def test_x02_a_writer_waits_for_no_more_than_so_many_groups() -> None:
+    """A thousand groups with placeholders over a plural delete would be 100,000 URIs to write out."""
+    written = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal written
+        written += event == "call" and frame.f_code is render.__code__
+
+    recipients = [f"/buckets/b/groups/{{id:>{width}}}" for width in range(1_000)]
+    metadata = ours({"recipients": recipients})
+    finder = HookFinder(lambda resource, *_: metadata if resource == "bucket" else None, lambda _: [], {}, print)
+    payload = {"action": "delete", "resource_name": "record", "bucket_id": "b", "collection_id": "c"}
+    deleted = SimpleNamespace(payload=payload, impacted_objects=[{"old": {"id": f"r{n}"}} for n in range(500)])
+    sys.setprofile(count)
+    try:
+        found = finder.find(deleted)
+    finally:
+        sys.setprofile(None)
+    assert len(found["hooks"]) == 1
+    assert 100 <= written <= 1_000
 
 
 def test_the_settings_that_a_text_may_show_travel_only_where_a_text_names_them(app, stream):

@@ -23,6 +23,8 @@ MAX_BYTES = 96 * 1024
 #: Distinct groups that one event expands, and members of one.
 _MAX_GROUPS = 100
 _MAX_MEMBERS = 1_000
+#: ... and URIs with placeholders that are written out to find these: the writer waits for it, about 3 µs each.
+_MAX_WRITTEN = 1_000
 _GROUP = re.compile(r"/buckets/([^/]+)/groups/([^/]+)\Z")
 #: What of Kinto's settings a text may show, as in kinto-emailer.
 _SETTINGS = ("project_name", "project_version", "url")
@@ -137,6 +139,7 @@ class _Groups:
         self._read = read
         self._payload = {key: value for key, value in payload.items() if value is not None} | {"event": event_name}
         self._known: dict[str, list[str] | None] = {}
+        self._room = _MAX_WRITTEN
 
     def of(self, item: Mapping[str, Any], ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the members by URI. A group of another bucket than the hook's is none."""
@@ -144,7 +147,7 @@ class _Groups:
         if not isinstance(recipients, list):
             return {}
         inside = "/".join(item["home"].split("/")[:3]) + "/groups/"
-        named = [one for one in recipients if isinstance(one, str) and one.startswith(inside)]
+        named = dict.fromkeys(one for one in recipients if isinstance(one, str) and one.startswith(inside))
         uris = dict.fromkeys(uri for one in named for uri in self._uris(one, ids, emailer=item["key"] == EMAILER))
         found = {uri: self._members(uri) for uri in uris if uri.startswith(inside)}
         return {uri: members for uri, members in found.items() if members is not None}
@@ -159,7 +162,9 @@ class _Groups:
             yield render(template, {}).text
             return
         resource = self._payload.get("resource_name")
-        for object_id in ids[:_MAX_GROUPS]:
+        written = ids[: min(_MAX_GROUPS, self._room)]
+        self._room -= len(written)
+        for object_id in written:
             context = {**self._payload, "id": object_id, f"{resource}_id": object_id}
             yield render(template, {**_ABSENT, **context} if emailer else context).text
 
