@@ -31,6 +31,7 @@ from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.deliveries import Deliveries
 from kinto_notify.store.digests import Digests
 from kinto_notify.store.overview import examine
+from kinto_notify.store.remarks import Remarks
 from kinto_notify.store.stream import Stream
 from kinto_notify.systemd import ServiceManager
 from kinto_notify.telemetry import Telemetry
@@ -39,7 +40,6 @@ from kinto_notify.web.server import WebServer
 #: A room that has not finished a step for so long is stuck: /healthz says so and the watchdog is not fed. Steps end
 #: within seconds even when Redis hangs (its socket timeout is 15 s).
 STALL_S = 45.0
-
 #: `run --once` waits so long for the rate; a command that hangs for hours helps nobody.
 _ONCE_RESTS_S = 60.0
 
@@ -68,22 +68,22 @@ class Daemon:
         self._ledger = Ledger(deliveries, telemetry)
         self._courier = Courier(deliveries, self._pool, self._ledger, telemetry, policy=settings.retry)
         herald = Herald(self._client, self._pool, telemetry, settings)
-        alone = Alone(self._client)
         self._intake = Intake(
             self._stream,
-            alone,
+            Alone(self._client),
             lambda: self._catalogue,
             telemetry,
             keep_ms=settings.stream_keep,
             due=self._due_in,
             switched_off=herald.switched_off,
+            remarks=Remarks(self._client),
         )
         self._housekeeping = Housekeeping(
             self._client, self._stream, telemetry, herald, busy=lambda: self._courier.busy
         )
         self._digester = Digester(
             Digests(self._client),
-            alone,
+            Alone(self._client),
             lambda: self._composer,
             telemetry,
             bounce_address=settings.bounce_address.address,
@@ -209,8 +209,9 @@ class Daemon:
         return clean
 
     def _drain(self) -> Drain:
-        timeout_s = self._settings.drain_timeout / 1000
-        return Drain(self._intake, self._courier, self._ledger, self._stream, timeout_s=timeout_s)
+        return Drain(
+            self._intake, self._courier, self._ledger, self._stream, timeout_s=self._settings.drain_timeout / 1000
+        )
 
     # Signals.
 

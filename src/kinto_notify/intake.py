@@ -16,8 +16,10 @@ from kinto_notify.catalogue import Catalogue
 from kinto_notify.errors import MalformedEntry, StoreUnavailable
 from kinto_notify.event import Event, parse_entry
 from kinto_notify.filing import Tell, file_event
+from kinto_notify.hook_book import Remark
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import RefusedByRedis
+from kinto_notify.store.remarks import Remarks
 from kinto_notify.store.stream import HOUR_MS, Entry, Filed, FilingResult, Poison, Stream
 from kinto_notify.telemetry import Telemetry
 
@@ -37,7 +39,7 @@ TIDY_EVERY_S = 5.0
 class Intake:
     """The room that reads. `due` is told in how many ms the soonest digest that a batch touched is due.
 
-    `switched_off` hears of each hook that is not asked any more.
+    `switched_off` hears of each hook that is not asked any more; `remarks` keep what was refused of hooks.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Intake:
         keep_ms: int,
         due: Callable[[int], None],
         switched_off: Callable[[str], None] = lambda identity: None,
+        remarks: Remarks | None = None,
     ) -> None:
         self._stream = stream
         self._alone = alone
@@ -58,6 +61,8 @@ class Intake:
         self._keep_ms = keep_ms
         self._due = due
         self._switched_off = switched_off
+        self._remarks = remarks
+        self._unnoted: list[Remark] = []
         # Read, and not filed yet.
         self._read: deque[Entry] = deque()
         # What an error left half-way is pending and ours: until that is done nothing new is read.
@@ -117,11 +122,19 @@ class Intake:
             poison += bad
             size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
         await self._file(taken, filed, poison)
+        await self._tell_of_hooks()
+        return len(taken)
+
+    async def _tell_of_hooks(self) -> None:
         for remark in self._catalogue().hooks.remarks():
             self._telemetry.remark(remark.identity, remark.kind, remark.detail)
+            self._unnoted.append(remark)
             if remark.kind == "switched_off":
                 self._switched_off(remark.identity)
-        return len(taken)
+        if self._remarks is not None:
+            # Where Redis goes away just now, the next time.
+            await self._remarks.note(self._unnoted)
+        self._unnoted = []
 
     async def _next(self, *, wait: bool) -> list[Entry]:
         if self._recovering:

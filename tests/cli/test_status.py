@@ -35,6 +35,7 @@ EMPTY = {
     "paused_digests": 0,
     "paused": {},
     "outages": [],
+    "hooks": [],
     "frozen_digests": 0,
     "deliveries": 0,
     "due_deliveries": 0,

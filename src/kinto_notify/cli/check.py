@@ -71,17 +71,20 @@ async def _look(looks: list[Callable[[], Awaitable[str]]]) -> int:
 
 
 async def _redis(settings: "Settings") -> str:
+    from kinto_notify.cli.remark_lines import remark_lines
     from kinto_notify.store.client import Client
     from kinto_notify.store.overview import examine
+    from kinto_notify.store.remarks import Remarks
 
     client = Client(settings.redis_url, settings.namespace)
     try:
         found = await examine(client)
         missing = await client.missing_rights()
+        noted = [] if missing else await Remarks(client).newest()
     finally:
         await client.close()
-    for doubt in found.doubts:
-        print(f"warn  Redis: {doubt}")
+    for doubt in (*(f"Redis: {doubt}" for doubt in found.doubts), *remark_lines(noted)):
+        print(f"warn  {doubt}")
     fatal = [*found.fatal, *([f"our user has no right to {', '.join(missing)}"] if missing else [])]
     if fatal:
         raise ConfigError([f"Redis: {text}" for text in fatal])

@@ -33,20 +33,23 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the numbers; 69 if Redis does not answer."""
+    from kinto_notify.cli.remark_lines import remark_lines
     from kinto_notify.settings import load_settings
+    from kinto_notify.store.remarks import Noted, Remarks
 
     settings = load_settings()
 
-    async def ask() -> tuple[str, Overview]:
+    async def ask() -> tuple[str, Overview, list[Noted]]:
         client = Client(settings.redis_url, settings.namespace)
         try:
-            return (await examine(client)).version, await overview(client)
+            return (await examine(client)).version, await overview(client), await Remarks(client).newest()
         finally:
             await client.close()
 
-    server, told = asyncio.run(ask())
+    server, told, noted = asyncio.run(ask())
     if arguments.json:
-        print(json.dumps({"server": server, "namespace": settings.namespace, **asdict(told)}))
+        hooks = [asdict(one) for one in noted]
+        print(json.dumps({"server": server, "namespace": settings.namespace, **asdict(told), "hooks": hooks}))
         return 0
     print(f"{server}, namespace {settings.namespace}")
     numbers = asdict(told)
@@ -57,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  paused since {shown_moment(since)}: {'all' if name == EVERY else name}")
     for one in told.outages:
         print(f"  relay not used since {shown_moment(one.opened)}: {one.relay}, at daemon {one.daemon}: {one.fault}")
+    for line in remark_lines(noted):
+        print(f"  {line}")
     print("so far")
     for name in ("events", "changes", "known", "discarded", "sent", "deferred", "refused"):
         print(f"  {name:<24} {told.totals.get(name, 0):>12,}")

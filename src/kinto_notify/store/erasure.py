@@ -16,6 +16,7 @@ from kinto_notify.store.client import Client, translated
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.preferences import Preferences
 from kinto_notify.store.recipients import Recipients
+from kinto_notify.store.remarks import Remarks
 from kinto_notify.store.trail import Trail
 
 #: Members to a step, so that a script stays short.
@@ -56,6 +57,7 @@ class Erasure:
         await Recipients(self._client).resubscribe(mailbox)
         await Preferences(self._client).forget(mailbox.fingerprint)
         await Trail(self._client).forget(mailbox.fingerprint)
+        await Remarks(self._client).forget(mailbox)
         await self._look(mailbox)
         return Erased(deliveries, dropped, digests)
 
