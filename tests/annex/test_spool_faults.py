@@ -223,6 +223,29 @@ def test_k10_a_full_disk(outbox: SpoolOutbox, spool: Path) -> None:
     outbox.close()
 
 
+def test_k10_on_a_full_disk_what_is_only_kept_goes_first(
+    outbox: SpoolOutbox, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        outbox.commit(outbox.prepare([entry(number)], ""))
+        outbox.published(outbox.waiting(10, 1 << 20))
+        outbox._here().turn_over()
+        outbox.waiting(10, 1 << 20)
+    kept = sorted(spool.glob("*.drained"))
+    assert len(kept) == 3
+    outbox.commit(outbox.prepare([entry(3)], ""))
+    (path,) = spool.glob("*.spool")
+    with full_disk(path.stat().st_size + 1000):
+        outbox.commit(outbox.prepare([Entry("id-4", b"x" * 50_000)], ""))
+        outbox.retry()
+    assert sorted(spool.glob("*.drained")) == kept[1:], "the oldest, and no more than it takes"
+    assert not kept[0].with_suffix(".done").exists()
+    assert f"{kept[0]}, kept for replay, is deleted before its time" in caplog.text
+    outbox.retry()
+    assert waiting(outbox) == ["id-3", "id-4"]
+    outbox.close()
+
+
 def test_k10_a_verdict_that_could_not_be_written_is_written_later(outbox: SpoolOutbox, spool: Path) -> None:
     receipts = [outbox.prepare([entry(n)], "") for n in range(2)]
     (path,) = spool.glob("*.spool")

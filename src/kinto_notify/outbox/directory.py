@@ -123,6 +123,15 @@ class SpoolDirectory:
                     path.with_suffix(DONE).unlink(missing_ok=True)
                     path.unlink()
 
+    def make_room(self) -> Path | None:
+        """Delete the oldest drained file before its time; None if there is none that can be deleted."""
+        for path in self.drained():
+            with contextlib.suppress(OSError):
+                path.unlink()
+                path.with_suffix(DONE).unlink(missing_ok=True)
+                return path
+        return None
+
     def _sync(self, path: Path) -> None:
         """Without it, a power cut may forget a file all of whose content is on the disk."""
         if self._durable:

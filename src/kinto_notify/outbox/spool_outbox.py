@@ -6,6 +6,7 @@ retry. Only the relay's side reads, turns over and ends files; its `OSError` is 
 """
 
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -33,6 +34,7 @@ _FILES_A_RETENTION, _MIN_FILE_SECONDS = 24, 60
 #: A spool that could not be opened is tried again after this many seconds, not by every request.
 _REOPEN_SECONDS = 1.0
 _TELL_SECONDS = 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SpoolOutbox:
@@ -114,7 +116,9 @@ class SpoolOutbox:
         for entry in here.held():
             try:
                 self._spool(here).prepare((entry,), final=True)
-            except OSError:
+            except OSError as error:
+                if error.errno in _FULL:
+                    self._make_room()
                 return
             here.release()
 
@@ -239,6 +243,12 @@ class SpoolOutbox:
         spool.finish()
         self._counters.count("spool_replaced")
         logger.critical("kinto-notify: spool %s %s; what it holds goes out, a new one is used", spool.claim.path, what)
+
+    def _make_room(self) -> None:
+        """On a full disk: what is published and only kept goes before what is in memory is lost. A file at a time."""
+        given_up = self.directory.make_room()
+        if given_up is not None:
+            logger.critical("kinto-notify: the disk is full: %s, kept for replay, is deleted before its time", given_up)
 
     def _hold(self, entries: Sequence[Entry]) -> None:
         for entry in self._here().hold(entries):
