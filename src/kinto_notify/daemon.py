@@ -8,10 +8,10 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from kinto_notify import __version__
+from kinto_notify.alarm import Alarm
 from kinto_notify.catalogue import Catalogue, load_catalogue
 from kinto_notify.compose.composer import Composer
 from kinto_notify.courier import Courier
@@ -35,7 +35,8 @@ from kinto_notify.store.remarks import Remarks
 from kinto_notify.store.stream import Stream
 from kinto_notify.systemd import ServiceManager
 from kinto_notify.telemetry import Telemetry
-from kinto_notify.web.server import WebServer
+from kinto_notify.web.rates import Rates
+from kinto_notify.web.site import site
 
 #: A room that has not finished a step for so long is stuck: /healthz says so and the watchdog is not fed. Steps end
 #: within seconds even when Redis hangs (its socket timeout is 15 s).
@@ -55,8 +56,6 @@ class Daemon:
         self._stop = asyncio.Event()
         self._told = asyncio.Event()
         self._due = asyncio.Event()
-        self._alarm: asyncio.Handle | None = None
-        self._wakes_at = 0.0
         self._failed: BaseException | None = None
         self._catalogue: Catalogue = load_catalogue(settings)
         self._composer = self._compose()
@@ -68,18 +67,20 @@ class Daemon:
         self._ledger = Ledger(deliveries, telemetry)
         self._courier = Courier(deliveries, self._pool, self._ledger, telemetry, policy=settings.retry)
         herald = Herald(self._client, self._pool, telemetry, settings)
+        self._rates = Rates()
         self._intake = Intake(
             self._stream,
             Alone(self._client),
             lambda: self._catalogue,
             telemetry,
             keep_ms=settings.stream_keep,
-            due=self._due_in,
+            # What is due later than the soonest is found by looking up each second.
+            due=Alarm(self._due).within,
             switched_off=herald.switched_off,
             remarks=Remarks(self._client),
         )
         self._housekeeping = Housekeeping(
-            self._client, self._stream, telemetry, herald, busy=lambda: self._courier.busy
+            self._client, self._stream, telemetry, herald, busy=lambda: self._courier.busy, totals=self._rates.take
         )
         self._digester = Digester(
             Digests(self._client),
@@ -108,19 +109,6 @@ class Daemon:
         """
         return min(self._pool.free, 1) if self._pool.fault else BATCH
 
-    def _due_in(self, delay_ms: int) -> None:
-        """Wake the digester when a digest that was just filed is due.
-
-        One alarm for the soonest: what is due later is found by looking up each second.
-        """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        when = now + delay_ms / 1000
-        if not now < self._wakes_at <= when:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm, self._wakes_at = loop.call_at(when, self._due.set), when
-
     # Serving.
 
     async def run(self) -> int:
@@ -129,16 +117,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
             stack.push_async_callback(self._pool.close)
-            if self._settings.web_bind is not None:
-                await stack.enter_async_context(
-                    WebServer(
-                        self._settings.web_bind,
-                        stalled=lambda: self._pulse.stalled(STALL_S),
-                        unready=self._unready,
-                        metrics=self._telemetry.exposition,
-                        public_host=urlsplit(self._settings.public_url or "").hostname,
-                    )
-                )
+            await stack.enter_async_context(self._site())
             self._listen_to_signals()
             tasks = self._start_rooms()
             self._manager.ready("serving")
@@ -149,6 +128,17 @@ class Daemon:
         if isinstance(self._failed, ConfigError):
             raise self._failed
         return 0 if self._failed is None else 1
+
+    def _site(self) -> AbstractAsyncContextManager[object]:
+        return site(
+            self._settings,
+            self._client,
+            self._telemetry,
+            self._rates,
+            stalled=lambda: self._pulse.stalled(STALL_S),
+            unready=self._unready,
+            in_use=lambda: (self._catalogue, self._composer),
+        )
 
     def _unready(self) -> list[str]:
         """Say why no mail could be sent now; a relay's words stay in the log."""

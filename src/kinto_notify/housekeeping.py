@@ -22,16 +22,24 @@ _EVERY_S = 5.0
 
 
 class Housekeeping:
-    """The room that cleans. `busy` tells how many sessions are at work."""
+    """The room that cleans. `busy` tells how many sessions are at work, `totals` hears the time and what has gone."""
 
     def __init__(
-        self, client: Client, stream: Stream, telemetry: Telemetry, herald: Herald, *, busy: Callable[[], int]
+        self,
+        client: Client,
+        stream: Stream,
+        telemetry: Telemetry,
+        herald: Herald,
+        *,
+        busy: Callable[[], int],
+        totals: Callable[[int, Mapping[str, int]], None] = lambda now, totals: None,
     ) -> None:
         self._client = client
         self._stream = stream
         self._telemetry = telemetry
         self._herald = herald
         self._busy = busy
+        self._totals = totals
         self._dead = DeadLetters(client)
         self._pauses = Pauses(client)
         self._trail = Trail(client)
@@ -49,6 +57,7 @@ class Housekeeping:
         await self._pauses.finish()
         seen = await overview(self._client)
         self._telemetry.waiting(seen.numbers(), self._busy())
+        self._totals(now, seen.totals)
         self._tell_of_pauses(seen.paused)
         await self._herald.work()
         await wait_for(stop, _EVERY_S)

@@ -38,7 +38,6 @@ NOT_YET = frozenset(
         "BUCKET_RATE",
         "PUBLIC_URL",
         "SECRET",
-        "ADMIN_TOKEN",
     }
 )
 _SMTP_PARTS = ("SMTP_URL", "SMTP_USERNAME", "SMTP_PASSWORD")

@@ -272,8 +272,17 @@ class Telemetry(Metrics):
         """Write an address the way logs may show it."""
         if self._open_addresses:
             return address
-        return "sha256:" + hashlib.sha256(address.casefold().encode()).hexdigest()[:12]
+        return _hashed(address)
 
     def masked(self, reply: str) -> str:
         """Write what a server said the way logs may show it."""
         return _ADDRESS.sub(lambda found: self.address(found[0]), reply)
+
+
+def without_addresses(text: str) -> str:
+    """Write what a server said with its addresses hashed, whatever the level."""
+    return _ADDRESS.sub(lambda found: _hashed(found[0]), text)
+
+
+def _hashed(address: str) -> str:
+    return "sha256:" + hashlib.sha256(address.casefold().encode()).hexdigest()[:12]

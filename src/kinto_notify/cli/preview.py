@@ -3,17 +3,15 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kinto_notify import pointer
 from kinto_notify.cli.event_file import read_event
 from kinto_notify.errors import BadInput
 
 if TYPE_CHECKING:
     from kinto_notify.address import Mailbox
     from kinto_notify.catalogue import Catalogue
-    from kinto_notify.digest import FrozenDigest, Line
+    from kinto_notify.digest import FrozenDigest
     from kinto_notify.event import Event
     from kinto_notify.subscription import Subscription
 
@@ -68,11 +66,9 @@ def _chosen(name: str | None, known: "Sequence[Subscription]") -> "Subscription 
 
 def _sampled(chosen: "Subscription | None") -> "tuple[FrozenDigest, Mailbox]":
     """Return the sample as it would be filed for this subscription."""
-    from kinto_notify.compose.sample import sample_digest
+    from kinto_notify.compose.sample import sample_digest, sample_for
 
-    digest = sample_digest(chosen.presentation if chosen is not None else None)
-    if chosen is not None:
-        digest = replace(digest, lines=tuple(_as_filed(line, chosen) for line in digest.lines))
+    digest = sample_for(chosen) if chosen is not None else sample_digest()
     return digest, next(iter(chosen.recipients if chosen is not None else ()), digest.recipients[0])
 
 
@@ -87,13 +83,3 @@ def _of_event(name: str | None, event: "Event", catalogue: "Catalogue") -> "tupl
         return digest, digest.recipients[0]
     whose = "nothing is subscribed" if chosen is None else f"{chosen.identity} makes no mail of this event"
     raise BadInput(f"{whose}; `kinto-notify explain {event.id}` says why")
-
-
-def _as_filed(line: "Line", subscription: "Subscription") -> "Line":
-    """Return what this subscription's digests hold of a change: nothing of its data, or nothing that is redacted."""
-    if subscription.presentation.content != "full":
-        return replace(line, title="", fields=(), more_fields=0)
-    hidden = subscription.redact
-    fields = tuple(one for one in line.fields if not pointer.overlaps(hidden, pointer.parse(one.pointer)))
-    # Which field the sample's titles came from is known: /title.
-    return replace(line, title="" if pointer.covers(hidden, ("title",)) else line.title, fields=fields)

@@ -3,10 +3,13 @@
 Pure. Nobody's data: invented articles, changed by invented people, at a fixed time.
 """
 
+from dataclasses import replace
+
+from kinto_notify import pointer
 from kinto_notify.address import Mailbox
 from kinto_notify.diff import FieldDiff
 from kinto_notify.digest import DigestKey, FrozenDigest, Line
-from kinto_notify.subscription import FILE_HOME, Presentation, resolved_text
+from kinto_notify.subscription import FILE_HOME, Presentation, Subscription, resolved_text
 
 _ARTICLES = "/buckets/blog/collections/articles"
 #: 23 November 2026, 15:04:12 UTC.
@@ -91,4 +94,24 @@ def sample_digest(presentation: Presentation | None = None) -> FrozenDigest:
         lines=LINES,
         first=_START,
         frozen=_START + 12 * _MINUTE,
+    )
+
+
+def sample_for(subscription: Subscription) -> FrozenDigest:
+    """Return the sample as this subscription's digests would hold it: without what it leaves out or redacts."""
+    digest = sample_digest(subscription.presentation)
+    return replace(digest, lines=tuple(_as_filed(line, subscription) for line in digest.lines))
+
+
+def _as_filed(line: Line, subscription: Subscription) -> Line:
+    if subscription.presentation.content != "full":
+        return replace(line, title="", fields=(), more_fields=0)
+    hidden = subscription.redact
+    fields = tuple(one for one in line.fields if not pointer.overlaps(hidden, pointer.parse(one.pointer)))
+    # Which field the sample's titles came from is known: /title.
+    return replace(
+        line,
+        title="" if pointer.covers(hidden, ("title",)) else line.title,
+        fields=fields,
+        hidden=len(fields) < len(line.fields),
     )

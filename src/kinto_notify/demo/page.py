@@ -7,15 +7,16 @@ in a sandboxed frame under a policy of its own. What is not there answers 404 wi
 
 import ipaddress
 from collections.abc import Awaitable, Callable
-from html import escape
+from functools import partial
 from importlib.resources import files
-from string import Template
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
 from kinto_notify.demo.inbox import Inbox, InboxMail
+from kinto_notify.web.markup import Html
+from kinto_notify.web.markup import fill as fill_page
 
 # Our pages: our style sheet and a frame from ourselves; no script, no form, nothing from elsewhere.
 _POLICY = "default-src 'none'; style-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'"
@@ -34,17 +35,7 @@ _REFRESH = 2
 _TABS = (("html", "HTML"), ("text", "Text"), ("source", "Source"))
 
 
-class Html(str):
-    """Markup that is complete: `fill` puts it in as it is."""
-
-    __slots__ = ()
-
-
-def fill(name: str, **values: str | int) -> Html:
-    """Fill one of our pages; all values but `Html` are escaped."""
-    template = Template(files("kinto_notify.demo").joinpath("pages", name).read_text("utf-8"))
-    safe = {key: value if isinstance(value, Html) else escape(str(value)) for key, value in values.items()}
-    return Html(template.substitute(safe))
+fill = partial(fill_page, "kinto_notify.demo")
 
 
 class Page:

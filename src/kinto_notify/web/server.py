@@ -1,4 +1,4 @@
-"""The daemon's own HTTP server: `/healthz`, `/readyz` and `/metrics` on `WEB_BIND`.
+"""The daemon's own HTTP server on `WEB_BIND`: `/healthz`, `/readyz`, `/metrics`, and the pages it is given.
 
 It takes no signals (they are the daemon's) and limits what a client may send. Monitors may call it by any name, as they
 do where it runs in a container: what they read names nobody and no bucket, and changes nothing. Whatever else it serves
@@ -9,7 +9,7 @@ the host of `PUBLIC_URL` there is `/healthz` and nothing else of these.
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Self
 
 from aiohttp import web
@@ -38,7 +38,7 @@ class WebServer:
     """Serves until it is closed.
 
     `stalled` names rooms that do not move; `unready` says why no mail could be sent now, a line for each reason;
-    `metrics` gives the exposition. `public_host` is the host of `PUBLIC_URL`.
+    `metrics` gives the exposition. `public_host` is the host of `PUBLIC_URL`. `pages` are what else answers to GET.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class WebServer:
         unready: Callable[[], list[str]],
         metrics: Callable[[], bytes],
         public_host: str | None = None,
+        pages: Mapping[str, Handler] | None = None,
     ) -> None:
         self._bind = bind
         self._stalled = stalled
@@ -60,6 +61,8 @@ class WebServer:
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/readyz", self._readiness)
         application.router.add_get("/metrics", self._exposition)
+        for path, handler in (pages or {}).items():
+            application.router.add_get(path, handler)
         self._runner = web.AppRunner(
             application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S, shutdown_timeout=1.0
         )
@@ -102,7 +105,9 @@ class WebServer:
         except web.HTTPException as answer:
             answer.headers.update(_HEADERS)
             raise
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            # A page may have a policy of its own.
+            response.headers.setdefault(name, value)
         return response
 
     def _answers(self, host: str, path: str) -> bool:
