@@ -97,8 +97,9 @@ def _emailer_recipient(value: object) -> Mailbox | Pointer | Group:
     return group_of(text) or emailer_mailbox(text)
 
 
-def _emailer_sender(value: object) -> Mailbox:
-    return emailer_mailbox(_one_line(value))
+def _emailer_sender(value: object) -> Mailbox | None:
+    # null is as good as none to kinto-emailer, here and nowhere else.
+    return None if value is None else emailer_mailbox(_one_line(value))
 
 
 def _template(value: object) -> Template:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import webtest
+from pyramid.exceptions import ConfigurationError
 
 from kinto_notify.demo.servers import RedisServer
 from support.cliquet_app import cliquet_app
@@ -80,3 +81,8 @@ def test_includes_works_too(
     fungi = make_fungi(includes="kinto_notify", **{"notify.url": redis_server.url, "notify.spool": str(spool)})
     fungi.put_json("/v0/mushrooms/" + ID, {"data": {"name": "morel"}})
     assert stream.wait(1)[0]["data"]["changes"][0]["id"] == ID
+
+
+def test_hooks_are_refused_with_words(redis_server: RedisServer, spool: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"notify\.hooks: true needs Kinto: in Cliquet there is no metadata"):
+        cliquet_app(listening(redis_server.url, spool, hooks="true"))

@@ -8,6 +8,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from pyramid.events import ApplicationCreated
+
 from kinto_notify.errors import ConfigError
 from kinto_notify.outbox.capture import impacted_of
 
@@ -24,8 +26,11 @@ _CAPABILITIES = {
 def switch_on(config: Any, setting: str) -> None:
     """Check hooks from now on, and announce it; once for an application, however often it is asked.
 
-    Raises `ConfigError` if what reads hooks is not installed.
+    Raises `ConfigError` if what reads hooks is not installed, or there is nothing that could hold any.
     """
+    changed = _changed_event(config)
+    if changed is None:
+        raise ConfigError(f"{setting}: true needs Kinto: in Cliquet there is no metadata that could hold hooks")
     try:
         check = importlib.import_module("kinto_notify.hook_check").check_metadata
     except ImportError as fault:
@@ -35,17 +40,31 @@ def switch_on(config: Any, setting: str) -> None:
     if getattr(config.registry, "kinto_notify_hooks", False):
         return
     config.registry.kinto_notify_hooks = True
-    changed = importlib.import_module("kinto.core.events").ResourceChanged
     config.add_subscriber(
         lambda event: _validate(event, check),
         changed,
         for_actions=("create", "update"),
         for_resources=("bucket", "collection"),
     )
+    config.add_subscriber(_announce, ApplicationCreated)
+
+
+def _changed_event(config: Any) -> Any:
+    """Return Kinto's `ResourceChanged`, None if the application is one of Cliquet's."""
+    if type(getattr(config.registry, "storage", None)).__module__.startswith("cliquet."):
+        return None
+    try:
+        return importlib.import_module("kinto.core.events").ResourceChanged
+    except ImportError:
+        return None
+
+
+def _announce(event: Any) -> None:
+    # Not before all is included: kinto-emailer itself may be there still, for the time of a move, and Kinto refuses to
+    # start where one capability is announced twice.
+    capabilities = event.app.registry.api_capabilities
     for name, (description, url) in _CAPABILITIES.items():
-        # kinto-emailer itself may be there still, for the time of a move.
-        if name not in config.registry.api_capabilities:
-            config.add_api_capability(name, description=description, url=url)
+        capabilities.setdefault(name, {"description": description, "url": url})
 
 
 def _validate(event: Any, check: Any) -> None:
