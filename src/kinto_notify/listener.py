@@ -50,6 +50,10 @@ def include(config: Any) -> None:
 def _made(config: Any, prefix: str) -> "Listener":
     try:
         settings = read_settings(config.get_settings(), prefix)
+        if any(settings.mixes_with(other.settings) for other in config.registry.__dict__.get("kinto_notify", [])):
+            raise ConfigError(
+                f"{prefix}namespace: another listener has the same one with another url; give each its own"
+            )
         if settings.hooks:
             metadata.switch_on(config, f"{prefix}hooks")
         listener = Listener(settings, config.registry, prefix)
@@ -91,7 +95,8 @@ class Listener:
     """Called by Kinto with each event, inside the transaction."""
 
     def __init__(self, settings: OutboxSettings, registry: Any, prefix: str = "") -> None:
-        self._settings = settings
+        #: As read.
+        self.settings = settings
         self._counters = Counters(registry)
         self._storage = StorageView(registry)
         directory = SpoolDirectory(settings.spool, settings.namespace, durable=settings.durable)
@@ -143,7 +148,7 @@ class Listener:
             return
         taken.add(self._stamp)
         request = root_of(event.request)
-        captured = capture(event, origin_of(request), self._settings, self._children(event), self._hooks)
+        captured = capture(event, origin_of(request), self.settings, self._children(event), self._hooks)
         if captured is None:
             return
         manager = manager_of(request)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,27 @@ def test_a_password_in_the_wrong_place_of_a_url_is_not_shown(url: str) -> None:
     assert "n.url: is not a Redis URL" in str(caught.value)
     assert "hush" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_k21_two_listeners_do_not_share_an_outbox_for_two_redises(make_app: MakeApp, tmp_path: Path) -> None:
+    """Each would publish what a dead process of the other left, in the wrong Redis."""
+    spool = str(tmp_path / "spool")
+    prefix = "event_listeners.second"
+    second = {
+        f"{prefix}.use": "kinto_notify.listener",
+        f"{prefix}.url": URL.replace("/0", "/1"),
+        f"{prefix}.spool": spool,
+    }
+    both = {"event_listeners": "notify second", **second}
+    with pytest.raises(ConfigurationError, match=r"event_listeners\.second\.namespace: another listener"):
+        make_app(settings=both, url=URL, spool=spool)
+    make_app(settings={**both, f"{prefix}.namespace": "other"}, url=URL, spool=spool)
+    make_app(settings={**both, f"{prefix}.url": URL}, url=URL, spool=spool)
+    database = {"database": "postgresql://x"}
+    one, other = read(url=URL, spool="/a"), read(url=f"{URL}1", spool="/b")
+    assert not one.mixes_with(other)
+    assert replace(one, **database).mixes_with(replace(other, **database))
+    assert not replace(one, **database).mixes_with(replace(other, outbox="spool", **database))
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,12 @@ class OutboxSettings:
     redact: tuple[tuple[str, ...], ...] = ()
     hooks: bool = False
 
+    def mixes_with(self, other: "OutboxSettings") -> bool:
+        """Tell whether each of two listeners would publish, in its own Redis, what the other has written down."""
+        table = bool(self.database) and "spool" not in (self.outbox, other.outbox)
+        shared = table or self.spool == other.spool
+        return shared and self.namespace == other.namespace and self.url != other.url
+
 
 def read_settings(settings: Mapping[str, Any], prefix: str) -> OutboxSettings:
     """Read all keys under `prefix`; an environment variable wins, also for a key that the ini lacks."""
