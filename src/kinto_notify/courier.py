@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 from kinto_notify.compose.headers import for_summary
+from kinto_notify.compose.slot import filled
 from kinto_notify.delivery import (
     AMBIGUOUS_DELAY_MS,
     Deferred,
@@ -168,7 +169,8 @@ class Courier:
             # No session for what goes nowhere: relays think ill of those who ask for unknown addresses again and again.
             look()
             head = for_summary(delivery.headers) if delivery.summary else delivery.headers
-            envelope = Envelope(delivery.sender, delivery.recipient, head + (body or b""), delivery.smtputf8)
+            message = filled(head, body or b"", delivery.body)
+            envelope = Envelope(delivery.sender, delivery.recipient, message, delivery.smtputf8)
             outcome = await self._pool.send(envelope, just_before_the_body)
         except Stopped as stopped:
             self._withhold(delivery, stopped.withheld)

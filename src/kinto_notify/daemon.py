@@ -25,6 +25,7 @@ from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, Pulse, patiently, wait_for, wait_for_any
 from kinto_notify.settings import Settings
 from kinto_notify.smtp.pool import Pool
+from kinto_notify.stationery import composer_of
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
@@ -93,14 +94,7 @@ class Daemon:
         )
 
     def _compose(self) -> Composer:
-        settings = self._settings
-        return Composer(
-            sender=settings.sender,
-            templates=settings.templates,
-            zone=settings.timezone,
-            admin_url=settings.admin_url,
-            on_fallback=self._telemetry.template_fallback,
-        )
+        return composer_of(self._settings, self._telemetry.template_fallback)
 
     def _wanted_digests(self) -> int:
         """Say how many digests to freeze: while no relay takes mail, one where a relay may be tried, else none.

@@ -18,6 +18,7 @@ from kinto_notify.errors import StoreUnavailable
 from kinto_notify.intake import sort
 from kinto_notify.patience import wait_for
 from kinto_notify.settings import Settings
+from kinto_notify.stationery import composer_of
 from kinto_notify.store.client import Client
 from kinto_notify.store.stream import Entry, Stream
 from kinto_notify.systemd import ServiceManager
@@ -31,13 +32,7 @@ _STOP_S = 20.0
 async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> int:
     """Tell of what waits in the stream, then (unless `once`) of what comes, until SIGTERM or SIGINT."""
     catalogue = load_catalogue(settings)
-    composer = Composer(
-        sender=settings.sender,
-        templates=settings.templates,
-        zone=settings.timezone,
-        admin_url=settings.admin_url,
-        on_fallback=telemetry.template_fallback,
-    )
+    composer = composer_of(settings, telemetry.template_fallback)
     for warning in (*settings.warnings, *catalogue.warnings, "DRY_RUN is set: nothing is sent"):
         telemetry.warning(warning)
     client = Client(settings.redis_url, settings.namespace)

@@ -31,6 +31,7 @@ class Metrics:
         self._deliveries = Counter(
             "kinto_notify_deliveries", "Attempts at a delivery by outcome", ["outcome"], registry=self.registry
         )
+        self._inbox_acts = Counter("kinto_notify_inbox_acts", "What recipients did", ["kind"], registry=self.registry)
         self._ambiguous = Counter(
             "kinto_notify_ambiguous", "Final dots that got no reply (RFC 1047)", registry=self.registry
         )
@@ -69,6 +70,8 @@ class Metrics:
             self._events.labels(result)
         for result in ("composed", "empty", "buried"):
             self._digests.labels(result)
+        for act in ("one-click", "unsubscribe", "resubscribe", "mute-day", "mute-week"):
+            self._inbox_acts.labels(act)
         for outcome in ("sent", "deferred", "refused", "returned", "withheld", "unwanted"):
             self._deliveries.labels(outcome)
 

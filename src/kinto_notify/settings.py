@@ -23,6 +23,7 @@ from kinto_notify.delivery import RetryPolicy
 from kinto_notify.digest import DigestRules
 from kinto_notify.duration import format_duration, parse_duration
 from kinto_notify.errors import ConfigError
+from kinto_notify.inbox_link import InboxLinks
 from kinto_notify.rate import Rate, parse_rate
 from kinto_notify.schedule import parse_zone
 from kinto_notify.smarthost import Relay, parse_relays
@@ -36,8 +37,6 @@ NOT_YET = frozenset(
         "LIST",
         "RECIPIENT_RATE",
         "BUCKET_RATE",
-        "PUBLIC_URL",
-        "SECRET",
     }
 )
 _SMTP_PARTS = ("SMTP_URL", "SMTP_USERNAME", "SMTP_PASSWORD")
@@ -85,7 +84,7 @@ class Settings:
     give_up_after: Period = 3 * 86_400_000
     drain_timeout: Duration = 20_000
     web_bind: Annotated[tuple[str, int] | None, PlainValidator(values.bind)] = ("127.0.0.1", 9464)
-    public_url: Url = None
+    public_url: Annotated[str | None, PlainValidator(values.link_url)] = None
     secret: Annotated[tuple[str, ...], PlainValidator(values.words)] = field(default=(), repr=False)
     admin_token: str | None = field(default=None, repr=False)
     admin_url: Url = None
@@ -104,6 +103,11 @@ class Settings:
     def digest(self) -> DigestRules:
         """What a subscription without a `digest` table gets."""
         return DigestRules(wait=self.digest_wait, interval=self.digest_interval, zone=self.timezone)
+
+    @property
+    def links(self) -> InboxLinks | None:
+        """The links by which recipients rule their inbox; None where nobody could reach them."""
+        return InboxLinks(self.public_url, self.namespace, self.secret) if self.public_url and self.secret else None
 
 
 #: The names of all variables, without their prefix.

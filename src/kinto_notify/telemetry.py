@@ -202,6 +202,11 @@ class Telemetry(Metrics):
         self._deliveries.labels("unwanted").inc()
         self._log.info("unwanted", delivery=delivery.id, to=self.address(delivery.recipient), reason=reason)
 
+    def ruled(self, act: str, recipient: str, subscription: str) -> None:
+        """A recipient did something about a subscription; `recipient` is the fingerprint of an address."""
+        self._inbox_acts.labels(act).inc()
+        self._log.info("inbox ruled", act=act, to=f"sha256:{recipient[:12]}", subscription=subscription)
+
     def gave_up(self, delivery: Delivery, age_ms: int) -> None:
         """A delivery became too old and is buried."""
         self._log.error("gave up", delivery=delivery.id, to=self.address(delivery.recipient), age_s=age_ms // 1000)

@@ -135,6 +135,14 @@ def web_url(text: str) -> str:
     return text.rstrip("/#")
 
 
+def link_url(text: str) -> str:
+    """Check a URL that a header field of mails begins with."""
+    url = web_url(text)
+    if not re.fullmatch(r"[A-Za-z0-9.:/\[\]%_~-]+", url):
+        raise ValueError("must be in ASCII, without blanks and brackets; write other letters percent-encoded")
+    return url
+
+
 def bind(text: str) -> tuple[str, int] | None:
     """Read `host:port` (`[::1]:9464` for IPv6); `off` is None."""
     if text.lower() == "off":

@@ -6,6 +6,7 @@ from dataclasses import replace
 from kinto_notify.address import Mailbox
 from kinto_notify.compose.composer import Composer
 from kinto_notify.compose.sample import LINES
+from kinto_notify.compose.slot import filled
 from kinto_notify.digest import DigestKey, FrozenDigest, Line
 from kinto_notify.subscription import FILE_HOME, Presentation, resolved_text
 
@@ -43,4 +44,4 @@ def digest(
 
 def message(composer: Composer, frozen: FrozenDigest, recipient: Mailbox = READER) -> bytes:
     """Return the whole mail."""
-    return composer.headers(frozen, recipient) + composer.body(frozen)
+    return filled(composer.headers(frozen, recipient), composer.body(frozen), frozen.id)

@@ -1,13 +1,22 @@
-"""One private Redis for this room."""
+"""One private Redis for this room; a `client` has a namespace of its own."""
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from kinto_notify.demo.servers import RedisServer
+from kinto_notify.store.client import Client
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture
+async def client(redis_server: RedisServer) -> AsyncIterator[Client]:
+    made = Client(redis_server.url, f"t-{uuid.uuid4().hex[:12]}")
+    yield made
+    await made.close()

@@ -30,8 +30,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """Print the mail; 65 if there is no such subscription, or it makes no mail of the event."""
     from kinto_notify.catalogue import load_catalogue
-    from kinto_notify.cli.sample_mail import composer_of
+    from kinto_notify.compose.slot import filled
     from kinto_notify.settings import load_settings
+    from kinto_notify.stationery import composer_of
 
     settings = load_settings()
     catalogue = load_catalogue(settings)
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings, lambda template, reason: print(f"kinto-notify: {template}: {reason}", file=sys.stderr)
     )
     if arguments.form == "eml":
-        sys.stdout.buffer.write(composer.headers(digest, recipient) + composer.body(digest))
+        sys.stdout.buffer.write(filled(composer.headers(digest, recipient), composer.body(digest), digest.id))
         return 0
     parts = composer.parts(digest)
     print(parts.html if arguments.form == "html" else f"Subject: {parts.subject}\n\n{parts.text}")

@@ -1,12 +1,13 @@
-"""The composer of the commands, and the sample mail that `check` composes and sends."""
+"""The sample mail that `check` composes and sends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinto_notify.address import Mailbox
-from kinto_notify.compose.composer import Composer
 from kinto_notify.compose.sample import sample_digest
+from kinto_notify.compose.slot import filled
 from kinto_notify.settings import Settings
+from kinto_notify.stationery import composer_of
 from kinto_notify.subscription import Subscription
 
 
@@ -18,17 +19,6 @@ class SampleMail:
     doubts: tuple[str, ...]
 
 
-def composer_of(settings: Settings, on_fallback: Callable[[str, str], None] | None = None) -> Composer:
-    """Return what composes in the daemon; `ConfigError` if a template cannot be used."""
-    return Composer(
-        sender=settings.sender,
-        templates=settings.templates,
-        zone=settings.timezone,
-        admin_url=settings.admin_url,
-        on_fallback=on_fallback,
-    )
-
-
 def compose_sample(settings: Settings, recipient: Mailbox, subscriptions: Sequence[Subscription] = ()) -> SampleMail:
     """Compose for this recipient; `ConfigError` if a template cannot be used."""
     composer = composer_of(settings)
@@ -38,4 +28,4 @@ def compose_sample(settings: Settings, recipient: Mailbox, subscriptions: Sequen
         for one in subscriptions
         for problem in composer.problems(one.presentation)
     )
-    return SampleMail(composer.headers(digest, recipient) + composer.body(digest), doubts)
+    return SampleMail(filled(composer.headers(digest, recipient), composer.body(digest), digest.id), doubts)

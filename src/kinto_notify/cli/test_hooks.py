@@ -30,8 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what each hook makes of the event; 65 if anything is wrong with one of them."""
     from kinto_notify.catalogue import load_catalogue
     from kinto_notify.cli.hook_trial import home_of, metadata_of, try_hooks
-    from kinto_notify.cli.sample_mail import composer_of
     from kinto_notify.settings import load_settings
+    from kinto_notify.stationery import composer_of
 
     if arguments.hooks == arguments.event == "-":
         raise UsageError("test-hooks: only one of the two can come from standard input")

@@ -1,9 +1,9 @@
 """Digest and recipient to a message, complete before any socket opens.
 
-In: a frozen digest and a mailbox. Out: bytes: `headers(digest, recipient) + body(digest)` is an RFC 5322 message,
-7-bit, CRLF only, under 100 KB, and the same at every call. A digest can't make it fail: a template that does is
-replaced by the built-in one and reported. A wrong setting or a broken template file is a `ConfigError` when the
-composer is made.
+In: a frozen digest and a mailbox. Out: bytes: `headers(digest, recipient)` and `body(digest)`, put together by
+`slot.filled`, are an RFC 5322 message, 7-bit, CRLF only, under 100 KB, and the same at every call. A digest can't make
+it fail: a template that does is replaced by the built-in one and reported. A wrong setting or a broken template file is
+a `ConfigError` when the composer is made.
 """
 
 import base64
@@ -22,11 +22,13 @@ from kinto_notify.compose.own_text import ROOMS, own_subject, own_text
 from kinto_notify.compose.places import check_admin_url
 from kinto_notify.compose.plain import one_line
 from kinto_notify.compose.sample import sample_digest, sample_presentation
+from kinto_notify.compose.slot import slot, unsubscribe_line
 from kinto_notify.compose.template_set import DEFAULT, TemplateFault, TemplateSet
 from kinto_notify.compose.view import Limits, View, view
 from kinto_notify.diff import MAX_FIELDS, MAX_VALUE_LENGTH
 from kinto_notify.digest import FrozenDigest, Line
 from kinto_notify.errors import ConfigError
+from kinto_notify.inbox_link import InboxLinks
 from kinto_notify.subscription import FILE_HOME, Presentation
 
 #: Gmail clips at 102 KB; the recipient's headers and the smarthost's own take some of what is left.
@@ -64,6 +66,7 @@ class Composer:
         templates: Path | None = None,
         zone: tzinfo = UTC,
         admin_url: str | None = None,
+        links: InboxLinks | None = None,
         on_fallback: Callable[[str, str], None] | None = None,
     ) -> None:
         try:
@@ -73,6 +76,7 @@ class Composer:
         self._sender = sender
         self._zone = zone
         self._admin_url = check_admin_url(admin_url)
+        self._links = links
         self._on_fallback = on_fallback
         self._told: set[str] = set()
         self._templates = TemplateSet(templates, self._sample_context() if templates else None)
@@ -101,11 +105,15 @@ class Composer:
         context = {**seen.context(), "subject": subject}
         text, html = (self._templates.render_builtin(kind, context) for kind in ("txt", "html"))
         shared = b"".join(self._shared_headers(digest, presentation, subject))
-        return shared + headers.CRLF + mime.alternative(text, html, mime.boundary(digest.id))
+        return shared + headers.CRLF + self._alternative(digest, text, html)
 
     def headers(self, digest: FrozenDigest, recipient: Mailbox) -> bytes:
-        """Return the recipient's own header lines; `ValueError` if the address is none."""
-        return headers.mailbox("To", recipient) + b"Message-ID: %b\r\n" % self._message_id(digest, recipient).encode()
+        """Return the recipient's own header lines, which come first; `ValueError` if the address is none."""
+        own = headers.mailbox("To", recipient) + b"Message-ID: %b\r\n" % self._message_id(digest, recipient).encode()
+        if self._links is None:
+            return own
+        token = self._links.token(recipient.fingerprint, digest.key.identity, digest.frozen)
+        return own + unsubscribe_line(self._links.url(token))
 
     def parts(self, digest: FrozenDigest) -> Parts:
         """Return subject, text and HTML exactly as `body` sends them."""
@@ -132,22 +140,24 @@ class Composer:
 
     def _fitted(self, digest: FrozenDigest, presentation: Presentation) -> tuple[Parts, bytes]:
         """Compose with as many lines as fit: honest about the rest, and under the size at which clients clip."""
-        mark = mime.boundary(digest.id)
         for room in ROOMS if own_text(digest, 1) is not None else ():
             parts = self._own_parts(digest, presentation, room)
-            body = mime.alternative(parts.text, parts.html, mark)
+            body = self._alternative(digest, parts.text, parts.html)
             if len(body) <= MAX_BODY or room == ROOMS[-1]:
                 return parts, body
         for max_fields, least in _STEPS:
             listed = _room_for(digest.lines, max_fields)
             while listed >= min(len(digest.lines), least):
                 parts = self._render(digest, presentation, Limits(listed, max_fields))
-                body = mime.alternative(parts.text, parts.html, mark)
+                body = self._alternative(digest, parts.text, parts.html)
                 # With nothing left to leave out, what is too large is the operator's own template.
                 if len(body) <= MAX_BODY or (listed, max_fields) == (0, 0):
                     return parts, body
                 listed = min(listed - 1, int(listed * 0.97 * MAX_BODY / len(body)))
         raise AssertionError("the last step lists nothing")
+
+    def _alternative(self, digest: FrozenDigest, text: str, html: str) -> bytes:
+        return mime.alternative(text, html, mime.boundary(digest.id), slot(digest.id) if self._links else "")
 
     def _render(self, digest: FrozenDigest, presentation: Presentation, limits: Limits) -> Parts:
         seen = self._view(digest, presentation, limits)
@@ -205,7 +215,8 @@ class Composer:
     def _view(self, digest: FrozenDigest, presentation: Presentation, limits: Limits) -> View:
         reply_to = self._mailbox(presentation, "reply_to", presentation.reply_to)
         contact = one_line((reply_to or self._sender).address)
-        return view(digest, presentation, contact, self._zone, self._admin_url, limits)
+        seen = view(digest, presentation, contact, self._zone, self._admin_url, limits)
+        return seen if self._links is None else replace(seen, unsubscribe=self._links.url(slot(digest.id)))
 
     def _shared_headers(self, digest: FrozenDigest, presentation: Presentation, subject: str) -> Iterator[bytes]:
         sender = self._mailbox(presentation, "sender", presentation.sender) or self._sender
@@ -220,6 +231,8 @@ class Composer:
         yield headers.tokens("In-Reply-To", root)
         yield headers.tokens("References", root)
         yield headers.tokens("List-Id", list_id(presentation.home, presentation.name, self._sender.domain))
+        if self._links is not None and self._links.one_click:
+            yield headers.tokens("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
         yield headers.tokens("Auto-Submitted", "auto-generated")
         yield headers.tokens("X-Auto-Response-Suppress", "All")
         actions = ", ".join(sorted({count.action for count in seen.counts}))

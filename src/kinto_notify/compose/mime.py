@@ -1,7 +1,8 @@
 """The MIME body: a text and an HTML part as 7-bit `multipart/alternative`.
 
-In: two texts and a boundary. Out: bytes with CRLF line ends only, no line over 78 characters, no byte over 127, so that
-neither 8BITMIME nor a relay's rewriting matters, and no record can smuggle a line into the SMTP dialogue. Never fails.
+In: two texts, a boundary, and the slot where a recipient's token will stand. Out: bytes with CRLF line ends only, no
+line over 78 characters, no byte over 127, so that neither 8BITMIME nor a relay's rewriting matters, and no record can
+smuggle a line into the SMTP dialogue. Never fails.
 """
 
 import base64
@@ -18,16 +19,19 @@ def boundary(seed: str) -> str:
     return "=_" + hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def alternative(text: str, html: str, mark: str) -> bytes:
-    """Write the parts, the poorest first, as RFC 2046 5.1.4 has it."""
+def alternative(text: str, html: str, mark: str, slot: str = "") -> bytes:
+    """Write the parts, the poorest first, as RFC 2046 5.1.4 has it.
+
+    `slot` survives the encoding as it is, whatever of its length (at most 75) and alphabet (of base64url) is put there.
+    """
     delimiter = b"--" + mark.encode()
-    parts = (_part("plain", text, mark), _part("html", html, mark))
+    parts = (_part("plain", text, mark, slot), _part("html", html, mark, slot))
     return b"".join(delimiter + b"\r\n" + part for part in parts) + delimiter + b"--\r\n"
 
 
-def _part(subtype: str, text: str, mark: str) -> bytes:
+def _part(subtype: str, text: str, mark: str, slot: str) -> bytes:
     cleaned = body_text(text).rstrip("\n") + "\n"
-    encoding, encoded = _encode(cleaned, mark)
+    encoding, encoded = _encode(cleaned, mark) if not slot or slot not in cleaned else _with_slots(cleaned, slot)
     return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
         subtype.encode(),
         encoding,
@@ -46,6 +50,13 @@ def _encode(text: str, mark: str) -> tuple[bytes, bytes]:
         return b"quoted-printable", quoted
     # In base64 a line end is data: the canonical form (RFC 2045 6.8) is CRLF.
     return b"base64", base64.encodebytes(raw.replace(b"\n", b"\r\n"))
+
+
+def _with_slots(text: str, slot: str) -> tuple[bytes, bytes]:
+    """Write quoted-printable with each slot on a line of its own, between soft breaks, where it stands for itself."""
+    # The letter keeps the last line of each piece short enough for the soft break, and its blanks from its end.
+    pieces = [binascii.b2a_qp(f"{piece}x".encode(), quotetabs=False, istext=True)[:-1] for piece in text.split(slot)]
+    return b"quoted-printable", (b"=\n" + slot.encode() + b"=\n").join(pieces)
 
 
 def _fits(text: str) -> bool:

@@ -101,6 +101,8 @@ class View:
     contact: str
     #: How the totals are to be read, where that is not plain.
     note: str = ""
+    #: The recipient's own page, or nothing.
+    unsubscribe: str = ""
     #: The text that a hook brought along, instead of the changes.
     own_text: str | None = None
     #: The relay would not take the mail with its details.

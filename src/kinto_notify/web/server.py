@@ -3,7 +3,7 @@
 It takes no signals (they are the daemon's) and limits what a client may send. Monitors may call it by any name, as they
 do where it runs in a container: what they read names nobody and no bucket, and changes nothing. Whatever else it serves
 answers to names of this machine and to addresses only: a page elsewhere must not reach it through a rebound name. Under
-the host of `PUBLIC_URL` there is `/healthz` and nothing else of these.
+the host of `PUBLIC_URL` there are `/healthz` and the pages of recipients, `/u/`, and nothing else.
 """
 
 import ipaddress
@@ -15,6 +15,8 @@ from typing import Self
 from aiohttp import web
 
 from kinto_notify.errors import ConfigError
+from kinto_notify.inbox_link import PATH
+from kinto_notify.web.inbox import InboxPages
 
 #: What monitors read. A page elsewhere that rebinds its name to us learns from them how much mail there is, no more.
 _FOR_MONITORS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -38,7 +40,8 @@ class WebServer:
     """Serves until it is closed.
 
     `stalled` names rooms that do not move; `unready` says why no mail could be sent now, a line for each reason;
-    `metrics` gives the exposition. `public_host` is the host of `PUBLIC_URL`. `pages` are what else answers to GET.
+    `metrics` gives the exposition. `public_host` is the host of `PUBLIC_URL`. `pages` are what else answers to GET,
+    `inbox` the pages of recipients.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class WebServer:
         metrics: Callable[[], bytes],
         public_host: str | None = None,
         pages: Mapping[str, Handler] | None = None,
+        inbox: InboxPages | None = None,
     ) -> None:
         self._bind = bind
         self._stalled = stalled
@@ -63,6 +67,8 @@ class WebServer:
         application.router.add_get("/metrics", self._exposition)
         for path, handler in (pages or {}).items():
             application.router.add_get(path, handler)
+        if inbox is not None:
+            inbox.add_to(application.router)
         self._runner = web.AppRunner(
             application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S, shutdown_timeout=1.0
         )
@@ -115,7 +121,7 @@ class WebServer:
         found = _HOST.match(host)
         name = found[1].strip("[]").lower() if found else ""
         if name == self._public_host:
-            return path in _PUBLIC
+            return path in _PUBLIC or path.startswith(PATH)
         return path in _FOR_MONITORS or self._own(name)
 
     def _own(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The daemon's whole web site, put together: what monitors read, and the operator's pages.
+"""The daemon's whole web site, put together: what monitors read, the operator's pages, and those of recipients.
 
 In: the settings and the rooms' own words. Out: a server to be entered, or nothing where `WEB_BIND` is off.
 """
@@ -11,7 +11,9 @@ from kinto_notify.catalogue import Catalogue
 from kinto_notify.compose.composer import Composer
 from kinto_notify.settings import Settings
 from kinto_notify.store.client import Client
+from kinto_notify.store.preferences import Preferences
 from kinto_notify.telemetry import Telemetry
+from kinto_notify.web.inbox import InboxPages
 from kinto_notify.web.rates import Rates
 from kinto_notify.web.server import WebServer
 from kinto_notify.web.status import StatusPages
@@ -36,5 +38,6 @@ def site(
         unready=unready,
         metrics=telemetry.exposition,
         public_host=urlsplit(settings.public_url or "").hostname,
+        inbox=InboxPages(settings.links, Preferences(client), telemetry) if settings.links else None,
         pages=StatusPages(settings, client, rates, in_use=in_use, unready=unready).handlers(),
     )
