@@ -227,6 +227,10 @@ def test_k21_a_misspelt_variable_stops_kinto(make_app: MakeApp, monkeypatch: pyt
         ("KINTO_EVENT_LISTENERS_MY_NOTIFY_TWO_HOST", False),
         ("KINTO_EVENT_LISTENERS_MY_NOTIFY_OFF_HOST", False),
         ("KINTO_EVENT_LISTENERS_MY_HOST", False),
+        ("KINTO_EVENT_LISTENERS_MY_NOTFY_REDACT", True),
+        ("KINTO_EVENT_LISTENERS_MYNOTIFY_EXCLUDE_RESOURCES", True),
+        ("KINTO_EVENT_LISTENERS_REDIS_URL", False),
+        ("KINTO_EVENT_LISTENERS_MY_NOTFY_COLOUR", False),
         ("KINTO_EVENT_LISTENERS", False),
         ("KINTO_STORAGE_REDACTT", False),
     ],
@@ -237,7 +241,7 @@ def test_which_variables_are_misspelt(monkeypatch: pytest.MonkeyPatch, name: str
     settings |= {f"{prefix}url": URL, "event_listeners.my_notify_off.use": "other"}
     monkeypatch.setenv(name, "record" if name.endswith("RESOURCES") else "create my-notify other.my_notify_two")
     if refused:
-        with pytest.raises(ConfigError, match=f"^{name}: there is no such setting"):
+        with pytest.raises(ConfigError, match=f"^{name}: there is no such (setting|listener)"):
             read_settings(settings, prefix)
     else:
         assert read_settings(settings, prefix).url == URL

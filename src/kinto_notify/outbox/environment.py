@@ -13,6 +13,8 @@ _LISTENERS = "event_listeners"
 #: The daemon's variables begin with KINTO_NOTIFY_ too: of what it may know, only a slip of ours is told.
 #: No variable of the daemon is so near one of ours; a test holds them together.
 _SLIP = 0.75
+#: A letter or two of KINTO_EVENT_LISTENERS_NOTIFY_: what is further off may be a listener of another Kinto.
+_NEARLY = 0.96
 
 
 def variable(project: str, key: str) -> str:
@@ -41,6 +43,23 @@ def unknown_variables(
             guess = nearest(name, names, head, _SLIP) if shared else nearest(name, names, head)
             if guess or not shared:
                 problems.append(f"{full}: there is no such setting{guess}")
+        if not shared:
+            problems += _of_no_listener(environ, variable(project, f"{_LISTENERS}."), head, names, heads)
+    return problems
+
+
+def _of_no_listener(
+    environ: Collection[str], start: str, head: str, names: Collection[str], heads: Collection[str]
+) -> list[str]:
+    """Name the variables of a listener that there is not, where it is nearly called like ours."""
+    problems = []
+    for full in sorted(environ):
+        if not full.startswith(start) or full.startswith((head, *heads)):
+            continue
+        keys = [name for name in names if full.endswith(f"_{name}")]
+        guesses = (nearest(full.removesuffix(name), [head], cutoff=_NEARLY) and f"{head}{name}" for name in keys)
+        if found := next(filter(None, guesses), None):
+            problems.append(f"{full}: there is no such listener; did you mean {found}?")
     return problems
 
 
