@@ -25,6 +25,7 @@ COMMANDS = (
     "preview",
     "test_hooks",
     "dead_letters",
+    "subscriptions",
     "recipients",
     "schema",
     "unit",
