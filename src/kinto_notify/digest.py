@@ -100,7 +100,8 @@ class Line:
             uri=uri,
             title=title,
             user_id=user,
-            timestamp=stamp,
+            # One of more than fourteen digits comes out of `merge.lua` as 1e+17.
+            timestamp=int(stamp),
             fields=tuple(FieldDiff(*one) for one in fields),
             more_fields=more,
             truncated=bool(cut),

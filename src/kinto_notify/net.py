@@ -14,6 +14,7 @@ from kinto_notify.digest import Line, count_key
 
 #: What stands between the ends of a value that was cut to be shown: two such values may differ where it was cut.
 _CUT = " … "
+_STATES = ("create", "update", "delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ def net(merged: Iterable[Merged]) -> tuple[tuple[Line, ...], dict[str, int]]:
 
 
 def _net(one: Merged) -> Line | None:
+    if one.line.action not in _STATES:
+        # A further event, such as a request for a review, undoes nothing and is told, the last of several alike.
+        return one.line
     before, after = one.first_action != "create", one.line.action != "delete"
     if not (before or after):
         return None

@@ -216,3 +216,19 @@ def test_the_mail_says_how_to_read_its_totals(collapse, said) -> None:
     parts = Composer(sender=SENDER).parts(replace(digest(HELLO), collapse=collapse))
     assert said in " ".join(parts.text.split())
     assert said in parts.html
+
+
+@pytest.mark.parametrize("stamp", [10**17 + 1, 10**400, -(10**400), 0])
+async def test_no_time_that_a_writer_names_breaks_the_merge(client: Client, stamp: int) -> None:
+    """`last_modified` is the writer's, and a script that fails in the middle has acknowledged what it did not file."""
+    (one,) = (await told(client, line("create", stamp=stamp), line("update", stamp=stamp, a=("1", "2")))).lines
+    assert one.action == "create"
+    assert isinstance(one.timestamp, int)
+
+
+async def test_a_further_event_is_told_beside_the_object(client: Client) -> None:
+    """Its action is the name of its class, and it changes no field."""
+    further = [line("ReviewRequested"), line("ReviewRequested"), line("Ä b\nc")]
+    digest = await told(client, line("create"), *further, line("delete"))
+    assert sorted(one.action for one in digest.lines) == ["ReviewRequested", "Ä b\nc"]
+    assert digest.changes == 2

@@ -35,15 +35,20 @@ end
 -- With `collapse` a digest keeps one line for each object, and what the first change of it did; beyond so many objects
 -- it keeps what it has, and its totals count every change.
 local MOST_OBJECTS = 10000
+local STATES = { create = true, update = true, delete = true }
 local function collapse(d, line)
   local told = cjson.decode(line)
   local object, net = told[5] ~= '' and told[5] or told[4], prefix .. ':net:' .. d.id
+  -- A further event, of any name, is no state of the object: it stands beside that.
+  if not STATES[told[2]] then object = told[2] .. ' ' .. object end
   local known = redis.call('HGET', net, object)
   if known then
     local first, earlier = string.match(known, '^(%l*) (.*)$')
-    redis.call('HSET', net, object, first .. ' ' .. merged(earlier, line))
+    -- Numbers that cjson can't write, say: an error here would leave entries acknowledged that nobody has filed.
+    local done, both = pcall(merged, earlier, line)
+    redis.call('HSET', net, object, first .. ' ' .. (done and both or line))
   elseif redis.call('HLEN', net) < MOST_OBJECTS then
-    redis.call('HSET', net, object, told[2] .. ' ' .. line)
+    redis.call('HSET', net, object, (STATES[told[2]] and told[2] or 'update') .. ' ' .. line)
   else
     redis.call('HSET', d.key, 'raw', 1)
   end
