@@ -22,6 +22,7 @@ from kinto_notify.herald import Herald
 from kinto_notify.housekeeping import Housekeeping
 from kinto_notify.intake import Intake
 from kinto_notify.ledger import Ledger
+from kinto_notify.legacy_list import LegacyList
 from kinto_notify.patience import IDLE_S, Pulse, patiently, wait_for, wait_for_any
 from kinto_notify.settings import Settings
 from kinto_notify.smtp.pool import Pool
@@ -31,6 +32,7 @@ from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.deliveries import Deliveries
 from kinto_notify.store.digests import Digests
+from kinto_notify.store.old_list import OldList
 from kinto_notify.store.overview import examine
 from kinto_notify.store.remarks import Remarks
 from kinto_notify.store.stream import Stream
@@ -80,6 +82,7 @@ class Daemon:
             switched_off=herald.switched_off,
             remarks=Remarks(self._client),
         )
+        self._old = LegacyList(OldList(self._client, settings.list), telemetry) if settings.list is not None else None
         self._housekeeping = Housekeeping(
             self._client, self._stream, telemetry, herald, busy=lambda: self._courier.busy, totals=self._rates.take
         )
@@ -149,6 +152,8 @@ class Daemon:
             "digester": self._digest,
             "courier": lambda: self._courier.step(self._stop),
         }
+        if (old := self._old) is not None:
+            rooms["list"] = lambda: old.step(self._stop)
         tasks = {name: self._room(name, step, self._stop) for name, step in rooms.items()}
         tasks["ledger"] = self._room("ledger", self._ledger.work, self._told)
         tasks["watchdog"] = asyncio.create_task(self._feed_watchdog(), name="watchdog")
@@ -186,7 +191,7 @@ class Daemon:
         """Let the rooms end in order: those that take, then what is in hand, then what must be told to Redis."""
         self._manager.stopping(self._settings.drain_timeout / 1000 + DRAIN_MARGIN_S)
         drain = self._drain()
-        await drain.rooms([tasks[name] for name in ("intake", "digester", "courier", "housekeeping")])
+        await drain.rooms([task for name, task in tasks.items() if name not in ("ledger", "watchdog")])
         clean = await drain.finish(tasks["ledger"], self._told)
         tasks["watchdog"].cancel()
         await asyncio.gather(tasks["watchdog"], return_exceptions=True)
@@ -265,6 +270,8 @@ class Daemon:
         return 0 if self._failed is None else 1
 
     async def _do_what_is_due(self) -> None:
+        while self._old is not None and not self._stop.is_set() and await self._old.work():
+            pass
         while not self._stop.is_set() and await self._intake.work(wait=False):
             pass
         while not self._stop.is_set() and await self._digester.work():

@@ -34,7 +34,6 @@ MIN_SECRET_LENGTH = 16
 #: Read and checked, but the rooms they speak to are not built yet.
 NOT_YET = frozenset(
     {
-        "LIST",
         "RECIPIENT_RATE",
         "BUCKET_RATE",
     }

@@ -119,6 +119,13 @@ class Telemetry(Metrics):
         self._remarks.labels(kind).inc()
         self._log.warning("subscription", subscription=subscription, kind=kind, detail=self.masked(detail))
 
+    def moved(self, taken: int, buried: int) -> None:
+        """Entries of the old list went to the stream, or to the dead letters."""
+        self._events.labels("moved").inc(taken - buried)
+        self._events.labels("buried").inc(buried)
+        if buried:
+            self._log.error("entries of the list buried", number=buried)
+
     def entries_lost(self, entries: list[str]) -> None:
         """Entries were trimmed from the stream before we read them (not by us)."""
         self._events.labels("lost").inc(len(entries))

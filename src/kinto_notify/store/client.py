@@ -115,8 +115,9 @@ class Client:
         """Name a key of this namespace."""
         return f"{self.prefix}:{name}"
 
-    async def run(self, script: str, key: str, arguments: Sequence[Argument]) -> Answer:
-        """Run `<script>.lua` on one key (all others share its slot); `StoreUnavailable` as `translated`.
+    async def run(self, script: str, key: str, arguments: Sequence[Argument], *foreign: str) -> Answer:
+        """Run `<script>.lua` on one key (all others share its slot, but for `foreign` ones, which no Cluster would
+        take); `StoreUnavailable` as `translated`.
 
         None is run before our user is known to have the rights to all of its commands: it would end half-way.
         """
@@ -125,7 +126,7 @@ class Client:
                 raise StoreUnavailable(f"Redis: our user has no right to {', '.join(missing)}")
             self._permitted = True
         try:
-            return await self._run(script, key, arguments)
+            return await self._run(script, (key, *foreign), arguments)
         except StoreUnavailable as fault:
             # A server that comes back may have other rights for us.
             self._permitted = False
@@ -136,21 +137,21 @@ class Client:
 
     async def missing_rights(self) -> list[str]:
         """Return the commands of our scripts that our user has no right to."""
-        told = await self._run("rights", self.key("none"), ())
+        told = await self._run("rights", (self.key("none"),), ())
         assert isinstance(told, list)
         return [name.decode() for name in told]
 
-    async def _run(self, script: str, key: str, arguments: Sequence[Argument]) -> Answer:
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Answer:
         if script not in self._scripts:
             text = script_text(script)
             self._scripts[script] = (text, sha1(text.encode()).hexdigest())  # noqa: S324 - Redis names scripts so
         text, digest = self._scripts[script]
         async with translated():
             try:
-                answer: Answer = await self.redis.evalsha(digest, 1, key, self.prefix, *arguments)
+                answer: Answer = await self.redis.evalsha(digest, len(keys), *keys, self.prefix, *arguments)
             except exceptions.NoScriptError:
                 # Redis restarted or was flushed: EVAL loads it again.
-                answer = await self.redis.eval(text, 1, key, self.prefix, *arguments)
+                answer = await self.redis.eval(text, len(keys), *keys, self.prefix, *arguments)
         return answer
 
     async def hash(self, name: str) -> dict[str, bytes]:
