@@ -47,11 +47,11 @@ RULES = DigestRules(wait=3_600_000, interval=0)
 class Site:
     """Serves; `more` are settings, `unready` what keeps mail from going."""
 
-    def __init__(self, redis_url: str, directory: Path, **more: str) -> None:
+    def __init__(self, redis_url: str, directory: Path, tables: str = TABLES, **more: str) -> None:
         self.port = free_port()
         self.unready: list[str] = []
         table = directory / "subscriptions.toml"
-        table.write_text(TABLES)
+        table.write_text(tables)
         given = {
             "redis_url": redis_url,
             "namespace": f"t-{uuid.uuid4().hex[:12]}",

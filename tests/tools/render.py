@@ -39,46 +39,65 @@ FLAGS = (
 PHONE = 480  #: up to this width the page is shown as a phone shows it
 
 
+class WrongLook(Exception):
+    """A page is wider than its window, or its own policy stops a part of it."""
+
+
 class Page:
     """One browser tab, spoken to in the DevTools protocol."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._last = 0
+        #: What the browser said to the developer on the way.
+        self.told: list[str] = []
 
     async def call(self, method: str, **params: object) -> dict:
         self._last += 1
         await self._socket.send_json({"id": self._last, "method": method, "params": params})
         while True:
-            told = await self._socket.receive_json(timeout=START_LIMIT_S)
+            told = await self._receive()
             if told.get("id") == self._last:
                 if "error" in told:
                     raise RuntimeError(f"{method}: {told['error']}")
                 return told["result"]
 
     async def event(self, method: str) -> None:
-        while (await self._socket.receive_json(timeout=START_LIMIT_S)).get("method") != method:
+        while (await self._receive()).get("method") != method:
             pass
 
+    async def _receive(self) -> dict:
+        told = await self._socket.receive_json(timeout=START_LIMIT_S)
+        if told.get("method") == "Log.entryAdded":
+            self.told.append(told["params"]["entry"]["text"])
+        return told
 
-async def shoot(page: Page, url: str, width: int, scheme: str) -> bytes:
+
+async def shoot(page: Page, url: str, width: int, scheme: str, *, fine: bool, strict: bool) -> bytes:
     """Return the whole page as PNG bytes."""
     phone = width <= PHONE
-    metrics = {"width": width, "height": 640, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+    metrics = {"width": width, "height": 640, "deviceScaleFactor": 2 if phone and fine else 1, "mobile": phone}
     await page.call("Emulation.setDeviceMetricsOverride", **metrics)
     await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     await page.call("Page.enable")
+    await page.call("Log.enable")
     await page.call("Page.navigate", url=url)
     await page.event("Page.loadEventFired")
     size = (await page.call("Page.getLayoutMetrics"))["cssContentSize"]
+    faults = [one for one in page.told if "Content Security Policy" in one]
     if size["width"] > width:
-        print(f"  wider than the window: {size['width']} > {width}", file=sys.stderr)
+        faults.append(f"wider than the window: {size['width']} > {width}")
+    if faults and strict:
+        raise WrongLook("; ".join(faults))
+    print(*(f"  {one}" for one in faults), sep="\n", end="", file=sys.stderr)
     clip = {"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1}
     told = await page.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
     return base64.b64decode(told["data"])
 
 
-async def render(url: str, stem: str, out: Path, widths: list[int], schemes: list[str]) -> list[Path]:
+async def render(
+    url: str, stem: str, out: Path, widths: list[int], schemes: list[str], *, fine: bool = True, strict: bool = False
+) -> list[Path]:
     """Write one picture for each width and scheme."""
     binary = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if binary is None:
@@ -104,7 +123,7 @@ async def render(url: str, stem: str, out: Path, widths: list[int], schemes: lis
                     for width in widths:
                         for scheme in schemes:
                             path = out / f"{stem}-{width}-{scheme}.png"
-                            path.write_bytes(await shoot(page, url, width, scheme))
+                            path.write_bytes(await shoot(page, url, width, scheme, fine=fine, strict=strict))
                             written.append(path)
         finally:
             browser.terminate()

@@ -34,8 +34,8 @@ _FINGERPRINT = 12
 #: Put into each page; its hash is what the policy allows.
 STYLE = re.sub(r"\s+", " ", files("kinto_notify.web").joinpath("pages", "style.css").read_text("utf-8"))
 _NUMBERS = (
-    ("lag", "events not read yet"),
-    ("pending", "read, not filed yet"),
+    ("lag", "events unread"),
+    ("pending", "being filed"),
     ("open_digests", "digests open"),
     ("paused_digests", "of them paused"),
     ("deliveries", "mails waiting"),
