@@ -34,6 +34,7 @@ from kinto_notify.store.deliveries import Deliveries
 from kinto_notify.store.digests import Digests
 from kinto_notify.store.old_list import OldList
 from kinto_notify.store.overview import examine
+from kinto_notify.store.preferences import Preferences
 from kinto_notify.store.remarks import Remarks
 from kinto_notify.store.stream import Stream
 from kinto_notify.systemd import ServiceManager
@@ -81,6 +82,7 @@ class Daemon:
             due=Alarm(self._due).within,
             switched_off=herald.switched_off,
             remarks=Remarks(self._client),
+            preferences=Preferences(self._client),
         )
         self._old = LegacyList(OldList(self._client, settings.list), telemetry) if settings.list is not None else None
         self._housekeeping = Housekeeping(

@@ -136,13 +136,17 @@ class DigestKey:
 
 @dataclass(frozen=True, slots=True)
 class Filing:
-    """What one event adds to one digest, atomically with its acknowledgement."""
+    """What one event adds to one digest, atomically with its acknowledgement.
+
+    `leaving`: who is no recipient of it any more, but stays one of a digest that is open already.
+    """
 
     key: DigestKey
     rules: DigestRules
     recipients: tuple[Mailbox, ...]
     counts: Mapping[str, int]
     lines: tuple[str, ...]
+    leaving: tuple[Mailbox, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from kinto_notify.catalogue import Catalogue
+from kinto_notify.daily import Dailies, with_dailies
 from kinto_notify.errors import MalformedEntry, StoreUnavailable
 from kinto_notify.event import Event, parse_entry
 from kinto_notify.filing import Tell, file_event
 from kinto_notify.hook_book import Remark
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import RefusedByRedis
+from kinto_notify.store.preferences import Preferences
 from kinto_notify.store.remarks import Remarks
 from kinto_notify.store.stream import HOUR_MS, Entry, Filed, FilingResult, Poison, Stream
 from kinto_notify.telemetry import Telemetry
@@ -34,6 +36,7 @@ BATCH_BYTES = 1024 * 1024
 #: How often we look for entries of daemons that died, and trim what everybody has read and look for what is stranded.
 CLAIM_EVERY_S = 15.0
 TIDY_EVERY_S = 5.0
+LOOK_EVERY_S = 0.5
 
 
 class Intake:
@@ -53,6 +56,7 @@ class Intake:
         due: Callable[[int], None],
         switched_off: Callable[[str], None] = lambda identity: None,
         remarks: Remarks | None = None,
+        preferences: Preferences | None = None,
     ) -> None:
         self._stream = stream
         self._alone = alone
@@ -62,6 +66,10 @@ class Intake:
         self._due = due
         self._switched_off = switched_off
         self._remarks = remarks
+        self._preferences = preferences
+        self._dailies: Dailies = {}
+        self._dailies_mark = ""
+        self._next_look = 0.0
         self._unnoted: list[Remark] = []
         # Read, and not filed yet.
         self._read: deque[Entry] = deque()
@@ -80,6 +88,7 @@ class Intake:
             lost = 0
             if not self._read:
                 lost = await self._receive(await self._next(wait=wait))
+            await self._look_at_wishes()
             filed = await self._file_some()
             found = await self._tidy()
         except BaseException:
@@ -93,6 +102,14 @@ class Intake:
         """File what was read already, and read no more."""
         while self._read:
             await self._file_some()
+
+    async def _look_at_wishes(self) -> None:
+        """Learn who wants one mail a day; a second is soon enough, and `fan_out` looks at the rest."""
+        if self._preferences is None or time.monotonic() < self._next_look:
+            return
+        if (found := await self._preferences.dailies(self._dailies_mark)) is not None:
+            self._dailies_mark, self._dailies = found
+        self._next_look = time.monotonic() + LOOK_EVERY_S
 
     async def _receive(self, entries: Sequence[Entry]) -> int:
         """Take entries in hand; return how many were lost: trimmed by somebody else, they come without fields."""
@@ -117,7 +134,7 @@ class Intake:
                     return 1
                 break
             taken.append(self._read.popleft())
-            good, bad = sort(taken[-1:], self._catalogue())
+            good, bad = sort(taken[-1:], self._catalogue(), dailies=self._dailies)
             filed += good
             poison += bad
             size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
@@ -157,7 +174,7 @@ class Intake:
                 poison = [Poison(entry, f"ended the daemon {FATAL_TIMES} times while it was handled alone")]
                 self._tell(await self._stream.file((), poison), poison)
             else:
-                await self._file([entry], *sort([entry], self._catalogue()))
+                await self._file([entry], *sort([entry], self._catalogue(), dailies=self._dailies))
         except StoreUnavailable:
             with contextlib.suppress(StoreUnavailable):
                 await self._alone.end(entry.id)
@@ -171,7 +188,7 @@ class Intake:
             if len(entries) > 1:
                 # One of them is too much for Redis: alone, the others go through.
                 for entry in entries:
-                    await self._file([entry], *sort([entry], self._catalogue()))
+                    await self._file([entry], *sort([entry], self._catalogue(), dailies=self._dailies))
                 return
             poison = [Poison(entry, "Redis refuses to file it") for entry in entries]
             result = await self._stream.file((), poison)
@@ -202,6 +219,7 @@ def sort(
     entries: Sequence[Entry],
     catalogue: Catalogue,
     tell: Tell | None = None,
+    dailies: Dailies | None = None,
 ) -> tuple[list[Filed], list[Poison]]:
     """Decide for each entry where it goes, or why it can't go anywhere. Pure, but for `tell` (see `file_event`)."""
     filed: list[Filed] = []
@@ -214,7 +232,15 @@ def sort(
             )
             made = _made(event, entry)
             # No change can be younger than its entry: the clocks of two hosts differ.
-            filed.append(Filed(entry.id, event.id, made // HOUR_MS, min(made, entry.added), tuple(filings)))
+            filed.append(
+                Filed(
+                    entry.id,
+                    event.id,
+                    made // HOUR_MS,
+                    min(made, entry.added),
+                    tuple(with_dailies(filings, dailies or {})),
+                )
+            )
         except MalformedEntry as fault:
             poison.append(Poison(entry, str(fault)))
         except Exception as fault:  # noqa: BLE001 - a poison event: whatever it raises, the others must go on

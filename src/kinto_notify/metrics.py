@@ -70,7 +70,7 @@ class Metrics:
             self._events.labels(result)
         for result in ("composed", "empty", "buried"):
             self._digests.labels(result)
-        for act in ("one-click", "unsubscribe", "resubscribe", "mute-day", "mute-week"):
+        for act in ("one-click", "unsubscribe", "resubscribe", "daily", "mute-day", "mute-week"):
             self._inbox_acts.labels(act)
         for outcome in ("sent", "deferred", "refused", "returned", "withheld", "unwanted"):
             self._deliveries.labels(outcome)

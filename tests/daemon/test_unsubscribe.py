@@ -5,6 +5,8 @@ import urllib.request
 from email import message_from_bytes
 from pathlib import Path
 
+import redis
+
 from kinto_notify.demo.servers import RedisServer
 from support.daemon import DaemonProcess
 from support.events import change, event, publish
@@ -106,3 +108,36 @@ def test_a_mail_that_waits_for_the_relay_is_thrown_away(
         eventually(lambda: len(smtp.mails) == 5)
         assert daemon.stop() == 0
     assert count(smtp) == {("anna", "file#all"): 1, ("anna", "file#again"): 2, ("ben", "file#all"): 2}
+
+
+def test_one_mail_a_day_for_who_wants_no_more(
+    tmp_path: Path, redis_server: RedisServer, smtp: SmtpServerThread
+) -> None:
+    (tmp_path / "table.toml").write_text(TABLE)
+    given = {**SETTINGS, "subscriptions": str(tmp_path / "table.toml")}
+    with DaemonProcess(tmp_path, redis_server.url, smtp.url, **given) as daemon:
+        write(redis_server, 0, 1)
+        eventually(lambda: len(smtp.mails) == 3)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{daemon.port}{link(smtp, 'all')}", data=b"act=daily", headers={"Host": HOST}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert "One mail a day of the subscription “all”" in answer.read().decode()
+        with redis.Redis.from_url(redis_server.url) as client:
+
+            def gathered() -> int:
+                """How many changes wait for anna, sending one more each time: intake looks now and then."""
+                write(redis_server, int(client.incr("number")), 1)
+                found = [client.hgetall(name) for name in client.scan_iter("{kinto-notify}:digest:*")]
+                return sum(int(one[b"changes"]) for one in found if one.get(b"audience") == b"daily anna@example.org")
+
+            eventually(lambda: gathered() > 3)
+            before = count(smtp)[("anna", "file#all")]
+            for _ in range(5):
+                gathered()
+            ((_, due),) = client.zrange("{kinto-notify}:due", 0, -1, withscores=True)[-1:]
+            assert int(due) % 86_400_000 == 9 * 3_600_000
+            total = 1 + int(client.get("number") or 0)
+        eventually(lambda: count(smtp)[("ben", "file#all")] == total)
+        assert count(smtp)[("anna", "file#all")] == before
+        assert daemon.stop() == 0

@@ -130,13 +130,17 @@ async def test_x11_a_replay_does_nothing_more(door: Door) -> None:
 
 async def test_what_the_buttons_do(door: Door) -> None:
     shown = await door.get(door.path())
-    assert shown.acts == ["unsubscribe", "mute-day", "mute-week"]
+    assert shown.acts == ["unsubscribe", "daily", "mute-day", "mute-week"]
     for act, span in (("mute-day", DAY_MS), ("mute-week", WEEK_MS)):
         muted = await door.act(act)
         assert muted.acts == ["resubscribe", "unsubscribe"]
         now = (await door.preferences.show(ANN.fingerprint, key_of(S))).now
         assert now + span - 60_000 < (await door.wish()).muted_until <= now + span
         assert "Muted" in muted.text
+    daily = await door.act("daily")
+    assert daily.acts == ["resubscribe", "unsubscribe", "mute-day", "mute-week"]
+    assert "One mail a day of this subscription comes to you" in daily.text
+    assert await door.wish() == Preference(Wish.DAILY)
     stopped = await door.act("unsubscribe")
     assert "You are unsubscribed" in stopped.text
     assert stopped.acts == (await door.get(door.path())).acts == ["resubscribe"]

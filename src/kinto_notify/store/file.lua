@@ -1,8 +1,8 @@
 -- file: acknowledge entries and add their changes to digests, each entry whole or not at all.
 --
 -- KEYS[1] the stream. ARGV: prefix, group, then two flat sections that a cursor walks:
---   digests: count, then per digest: id, identity, text, group, audience, recipients, pace, wait, interval,
---            max_wait, max_events (0 = none), max_listed, slots, closed (instants, see `due`),
+--   digests: count, then per digest: id, identity, text, group, audience, recipients, who stays a recipient of one that is
+--            open ('' if nobody), pace, wait, interval, max_wait, max_events (0 = none), max_listed, slots, closed (instants, see `due`),
 --            collapse (0 or 1)
 --   entries: count, then per entry: stream id, event id, seen key, when it was made in ms, filings, then per filing: digest index (from 1),
 --            counters, {name, number}..., lines, {line}...
@@ -24,7 +24,7 @@ redis.call('HINCRBY', prefix .. ':totals', 'batches', 1)
 local digests = {}
 for i = 1, tonumber(take()) do
   local d = { id = take(), identity = take(), text = take(), group = take(), audience = take(), recipients = take(),
-    pace = take(), wait = tonumber(take()), interval = tonumber(take()), max_wait = tonumber(take()),
+    leaving = take(), pace = take(), wait = tonumber(take()), interval = tonumber(take()), max_wait = tonumber(take()),
     max_events = tonumber(take()), max_listed = tonumber(take()), slots = numbers(take()), closed_text = take(),
     collapse = take() == '1', changes = 0 }
   d.closed = numbers(d.closed_text)
@@ -159,10 +159,22 @@ for seen in pairs(expiries) do
   redis.call('EXPIRE', seen, retention + 7200)
 end
 
+-- Whoever wants one mail a day from now on still gets what an open digest holds already.
+local function recipients_of(d)
+  local stored = d.leaving ~= '' and redis.call('HGET', d.key, 'recipients')
+  if not stored then return d.recipients end
+  local before, left = {}, cjson.decode(d.recipients)
+  for _, one in ipairs(cjson.decode(stored)) do before[one[2]] = true end
+  for _, one in ipairs(cjson.decode(d.leaving)) do
+    if before[one[2]] then left[#left + 1] = one end
+  end
+  return cjson.encode(left)
+end
+
 local soonest = -1
 for _, d in ipairs(digests) do
   if d.open then
-    redis.call('HSET', d.key, 'chain', d.chain, 'changes', d.changes, 'recipients', d.recipients,
+    redis.call('HSET', d.key, 'chain', d.chain, 'changes', d.changes, 'recipients', recipients_of(d),
       'oldest', d.oldest, 'closed', d.closed_text)
     local last, paced
     if d.interval > 0 then

@@ -22,7 +22,17 @@ if act == 'show' then return { now, kept, identity, every } end
 
 -- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory.
 redis.call('DEL', prefix .. ':none')
+-- For intake, which looks at `meta` to see whether it has to read them anew.
+local dailies = prefix .. ':dailies'
+local function daily(pair, wanted)
+  local changed = wanted and redis.call('ZADD', dailies, now, pair) or redis.call('ZREM', dailies, pair)
+  if changed == 1 then redis.call('HSET', prefix .. ':meta', 'dailies', now) end
+end
+
 if act == 'forget' then
+  for i, name in ipairs(redis.call('HGETALL', inbox)) do
+    if i % 2 == 1 then daily(name .. ':' .. who, false) end
+  end
   redis.call('DEL', inbox)
   redis.call('ZREM', inboxes, who)
   return { now, '', '', '' }
@@ -37,6 +47,7 @@ else
   kept = wish .. ' ' .. string.format('%.0f', muted) .. ' ' .. identity
   redis.call('HSET', inbox, key, kept)
 end
+daily(key .. ':' .. who, wish == 'daily')
 
 local rest, left = 0, redis.call('HGETALL', inbox)
 for i = 2, #left, 2 do

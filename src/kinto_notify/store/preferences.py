@@ -63,6 +63,17 @@ class Preferences:
                 if wanted := await self.of(who):
                     yield who, wanted
 
+    async def dailies(self, known: str) -> tuple[str, dict[str, set[str]]] | None:
+        """Return who wants one mail a day (see `daily.Dailies`), with a mark; None if the mark that is known stands."""
+        mark = (await self._client.field("meta", "dailies") or b"").decode()
+        if mark == known:
+            return None
+        found: dict[str, set[str]] = {}
+        for pair in await self._client.newest("dailies", 0, 0):
+            key, _, who = pair.partition(":")
+            found.setdefault(key, set()).add(who)
+        return mark, found
+
     async def _run(self, who: str, key: str, act: str, span_ms: int = 0, identity: str = "") -> Kept:
         told = await self._client.run("prefer", self._client.key("inboxes"), [who, key, identity, act, span_ms])
         assert isinstance(told, list)

@@ -8,6 +8,7 @@ from typing import TypedDict, cast
 
 from redis.exceptions import ResponseError
 
+from kinto_notify.address import Mailbox
 from kinto_notify.digest import DigestKey, Filing
 from kinto_notify.store.client import Argument, Client, translated
 from kinto_notify.store.connection import BLOCK_MS
@@ -271,12 +272,16 @@ def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison],
 
 def _digest(key: DigestKey, filing: Filing, now: int) -> tuple[Argument, ...]:
     rules = filing.rules
-    recipients = json.dumps([[box.name, box.address] for box in filing.recipients], ensure_ascii=False)
+    recipients, leaving = _boxes(filing.recipients), _boxes(filing.leaving) if filing.leaving else ""
     group = json.dumps(key.group, ensure_ascii=False)
-    told = (key.id, key.identity, key.text, group, key.audience, recipients, key.pace)
+    told = (key.id, key.identity, key.text, group, key.audience, recipients, leaving, key.pace)
     slots, closed = ("", "") if rules.timetable is None else _instants(rules.timetable, now // _MINUTE_MS * _MINUTE_MS)
     gathering = (rules.wait, rules.interval, rules.max_wait, rules.max_events or 0, rules.max_listed)
     return (*told, *gathering, slots, closed, int(rules.collapse))
+
+
+def _boxes(boxes: Iterable[Mailbox]) -> str:
+    return json.dumps([[box.name, box.address] for box in boxes], ensure_ascii=False)
 
 
 @lru_cache(1_000)

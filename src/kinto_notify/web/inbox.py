@@ -27,6 +27,7 @@ _MINUTE_S = 60.0
 _ACTS: dict[str, tuple[Act, int]] = {
     "unsubscribe": ("off", 0),
     "resubscribe": ("on", 0),
+    "daily": ("daily", 0),
     "mute-day": ("mute", DAY_MS),
     "mute-week": ("mute", WEEK_MS),
 }

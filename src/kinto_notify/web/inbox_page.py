@@ -21,7 +21,8 @@ _MAX_NAME = 120
 #: The acts of a form, in the order of their buttons, and their words.
 _WORDS = {
     "unsubscribe": "Unsubscribe",
-    "resubscribe": "Get these mails again",
+    "resubscribe": "Get all of these mails",
+    "daily": "Get one mail a day",
     "mute-day": "Mute for a day",
     "mute-week": "Mute for a week",
 }
@@ -69,7 +70,10 @@ def _said(kept: Kept) -> tuple[str, str, tuple[str, ...]]:
     if one.muted_until > kept.now:
         until = full(datetime.fromtimestamp(one.muted_until // 1000, UTC))
         return "Muted", f"No mails of {{name}} come to you until {until}.", ("resubscribe", "unsubscribe")
-    return "Stop these mails?", "Mails of {name} come to you.", ("unsubscribe", "mute-day", "mute-week")
+    if one.wish is Wish.DAILY:
+        acts = ("resubscribe", "unsubscribe", "mute-day", "mute-week")
+        return "One mail a day", "One mail a day of {name} comes to you. What waited before still comes at once.", acts
+    return "Stop these mails?", "Mails of {name} come to you.", ("unsubscribe", "daily", "mute-day", "mute-week")
 
 
 def _name(identity: str) -> str:
