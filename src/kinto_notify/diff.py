@@ -15,6 +15,8 @@ from kinto_notify.pointer import MISSING, Pointer
 BOOKKEEPING = frozenset({("last_modified",), ("id",), ("deleted",)})
 #: A value longer than this is cut in the middle: both ends tell more than the beginning alone.
 MAX_VALUE_LENGTH = 240
+#: Where both ends are alike, so much of the beginning is shown, and so much before the first difference.
+_HEAD, _CONTEXT = 60, 40
 #: A line of a digest shows so many fields, and counts the others.
 MAX_FIELDS = 20
 #: Deeper than this a value is shown whole (and cut), not taken apart.
@@ -40,7 +42,7 @@ def differences(
         if path in BOOKKEEPING or pointer.overlaps(redacted, path):
             continue
         if len(shown) < MAX_FIELDS:
-            shown.append(FieldDiff(pointer.text(path), _show(before), _show(after)))
+            shown.append(FieldDiff(pointer.text(path), *_show(before, after)))
         else:
             more += 1
     return tuple(shown), more
@@ -82,12 +84,40 @@ def _walk(path: Pointer, before: object, after: object) -> Iterator[tuple[Pointe
         yield path, before, after
 
 
-def _show(value: object) -> str | None:
+def _show(before: object, after: object) -> tuple[str | None, str | None]:
+    """Write both values short; where what differs would be cut away, from a little before it on."""
+    old, new = _written(before), _written(after)
+    if old is None or new is None:
+        return (None if old is None else cut_middle(old)), (None if new is None else cut_middle(new))
+    shown = cut_middle(old), cut_middle(new)
+    if shown[0] != shown[1] or old == new:
+        return shown
+    start = _first_difference(old, new) - _CONTEXT
+    return _cut_at(old, start), _cut_at(new, start)
+
+
+def _written(value: object) -> str | None:
     """Write a value as a person would read it: text bare, everything else as JSON."""
     if value is MISSING:
         return None
-    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return cut_middle(written)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _first_difference(old: str, new: str) -> int:
+    """Return where two texts part. By halves: a text may have a quarter of a million characters."""
+    same, differs = 0, min(len(old), len(new)) + 1
+    while differs - same > 1:
+        middle = (same + differs) // 2
+        same, differs = (middle, differs) if old[same:middle] == new[same:middle] else (same, middle)
+    return same
+
+
+def _cut_at(written: str, start: int) -> str:
+    """Shorten a text to its beginning and what follows at `start`, which lies behind that."""
+    head, gap = written[:_HEAD], " … "
+    room = MAX_VALUE_LENGTH - _HEAD - 2 * len(gap)
+    rest = written[start : start + room]
+    return f"{head}{gap}{rest}{' …' if start + room < len(written) else ''}"
 
 
 def cut_middle(written: str, limit: int = MAX_VALUE_LENGTH) -> str:
