@@ -8,6 +8,7 @@ import pytest
 from kinto_notify.subscription_table import file_schema
 from support.daemon import command
 from support.desk import Desk
+from support.events import change, event
 from support.mail_linter import lint, parse
 
 SUBSCRIPTIONS = """
@@ -81,6 +82,31 @@ def test_without_any_subscription_the_sample_is_shown(nowhere: Desk) -> None:
     done = nowhere("preview", recipients="")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Subject: [blog/articles] 12 records updated, 3 created")
+
+
+def test_the_newest_mail_of_what_is_in_the_stream(desk: Desk, tmp_path: Path) -> None:
+    """Nothing is read away: the daemon finds all of it afterwards."""
+    table = tmp_path / "subscriptions.toml"
+    table.write_text(SUBSCRIPTIONS)
+    desk.variables |= {"subscriptions": str(table), "recipients": ""}
+    assert "there is no event in the stream" in desk("preview", "--recent", "5").stderr
+    for place in ("old", "new", "old", "new"):
+        desk.publish(event(change(), collection_id=place))
+    desk.publish_raw(v="1", event="no json")
+    before = desk.keyspace()
+    done = desk("preview", "quiet", "--recent", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Subject: [b/new] record r1 created")
+    assert "2 records created" in desk("preview", "quiet", "--recent", "9").stdout
+    assert "Title of r1" in desk("preview", "articles", "--recent", "9").stdout
+    assert desk("preview", "--recent", "2", "--event", "x").returncode == 64
+    assert desk("preview", "articls", "--recent", "2").returncode == 65
+    assert desk.keyspace() == before
+
+
+def test_recent_without_redis(reader: Desk) -> None:
+    done = reader("preview", "--recent", "2")
+    assert (done.returncode, done.stdout) == (69, "")
 
 
 def test_schema_of_events_and_of_subscriptions() -> None:

@@ -106,6 +106,12 @@ class Trail:
                 return body.decode(errors="replace")
         return None
 
+    async def newest(self, count: int) -> list[str]:
+        """Return the bodies of the last entries of the stream, the oldest of them first."""
+        async with translated():
+            told = await self._client.redis.xrevrange(self._client.stream, count=count)
+        return [step.get(FIELD_EVENT.encode(), b"").decode(errors="replace") for _, step in cast(_Steps, told)][::-1]
+
     async def _steps(self, name: str, start: str) -> AsyncIterator[tuple[bytes, Mapping[bytes, bytes]]]:
         while True:
             async with translated():
