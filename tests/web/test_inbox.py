@@ -252,6 +252,8 @@ async def test_x12_it_answers_under_its_own_names_only(door: Door, host: str, st
     assert (await door.get(door.path(), host=host)).status == status
     assert (await door.get("/metrics", host=HOST)).status == 421
     assert (await door.get("/u/", host=HOST)).status == 404
+    for way in ("/u/../metrics", "/u/%2e%2e/metrics", "/u/..%2fmetrics", "//u/../readyz", "/u/x/../../"):
+        assert (await door.get(way, host=HOST)).status in (404, 421)
 
 
 async def test_one_link_cannot_keep_redis_busy(door: Door) -> None:
