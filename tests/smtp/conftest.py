@@ -1,4 +1,4 @@
-"""A scripted server, and a pool of three sessions to it."""
+"""A scripted server, which takes commands together or one by one, and a pool of three sessions to it."""
 
 from collections.abc import AsyncIterator
 
@@ -11,9 +11,9 @@ from support.envelopes import QUICK
 from support.smtp_server import SmtpServer
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[SmtpServer]:
-    async with SmtpServer() as running:
+@pytest.fixture(params=[("PIPELINING",), ()], ids=["pipelined", "one-by-one"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[SmtpServer]:
+    async with SmtpServer(extensions=(*request.param, "SIZE 10485760", "8BITMIME", "SMTPUTF8")) as running:
         yield running
 
 

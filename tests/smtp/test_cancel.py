@@ -19,12 +19,6 @@ def envelope(name: str) -> Envelope:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[SmtpServer]:
-    async with SmtpServer() as running:
-        yield running
-
-
-@pytest.fixture
 async def pool(server: SmtpServer) -> AsyncIterator[Pool]:
     made = Pool(parse_relays(server.url), sessions=1, timeouts=Timeouts(pause_least=0.05))
     yield made

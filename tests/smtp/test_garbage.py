@@ -40,8 +40,9 @@ async def test_s16_garbage_at_rcpt_is_temporary_and_ends_the_session(server: Smt
     assert len(told.reply.text) <= 500
     assert isinstance(await persist(pool, envelope("eve@example.org")), Sent)
     assert [mail.recipients[0] for mail in server.mails] == ["ann@example.org", "eve@example.org"]
-    # Nothing more was said on that connection, the clean-up included.
-    assert server.connections[0].lines[-1].startswith(b"RCPT TO:<bob")
+    # Nothing more was said on that connection, the clean-up included; DATA was with RCPT where they go together.
+    said = server.connections[0].lines
+    assert said[-1].startswith(b"RCPT TO:<bob") or (said[-1] == b"DATA" and said[-2].startswith(b"RCPT TO:<bob"))
     assert len(server.connections) == 2
     await pool.close()
 
@@ -57,7 +58,7 @@ async def test_s16_garbage_at_mail_never_lets_a_message_out(server: SmtpServer, 
         assert not told.ambiguous
     except RelayFault:
         pass
-    assert server.reached["rcpt"] == 0
+    assert server.reached["body"] == 0
     server.script.clear()
     assert isinstance(await persist(pool, envelope()), Sent)
     assert len(server.mails) == 1

@@ -12,7 +12,7 @@ from aiosmtplib import SMTPResponse
 from aiosmtplib.protocol import SMTPProtocol
 
 from kinto_notify.smtp.outcome import Phase
-from kinto_notify.smtp.passing import Passing
+from kinto_notify.smtp.replies import Replies
 from kinto_notify.smtp.timeouts import Timeouts
 
 #: What `Timeouts.block` is the time for; most messages are one block.
@@ -34,9 +34,9 @@ async def hand_over(
         flow.write(data[:BLOCK])
         if len(data) <= BLOCK and flow.drained:
             at(Phase.DOT)
-            return await protocol.read_response(timeout=timeouts.dot)
+            return await flow.next(timeouts.dot)
         # A reply may come before the end (too big, say), and nobody but a waiting reader hears it.
-        reading = asyncio.ensure_future(protocol.read_response())
+        reading = asyncio.ensure_future(flow.next(None))
         pushing = asyncio.ensure_future(_push(flow, data, timeouts.block))
         try:
             await asyncio.wait({reading, pushing}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,7 +62,7 @@ async def _push(flow: "_Flow", data: bytes, patience: float) -> None:
             flow.write(data[start : start + BLOCK])
 
 
-class _Flow(Passing):
+class _Flow(Replies):
     """Knows when the kernel has all that was written."""
 
     def __init__(self, transport: asyncio.BaseTransport) -> None:

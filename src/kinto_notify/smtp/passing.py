@@ -23,6 +23,10 @@ class Passing(asyncio.Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stand aside."""
         # Where TLS has put itself in our place it stays.
         if self._transport.get_protocol() is self:
             self._transport.set_protocol(self._inner)

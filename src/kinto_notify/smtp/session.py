@@ -19,13 +19,15 @@ from kinto_notify.smarthost import Relay
 from kinto_notify.smtp.handover import hand_over
 from kinto_notify.smtp.opening import client, connected_socket, negotiate, told
 from kinto_notify.smtp.outcome import Phase, RelayAtFault, Verdict, in_step, judge, proceeds, refusal
+from kinto_notify.smtp.pipeline import Command, Ended, announce
 from kinto_notify.smtp.resolver import Resolver
 from kinto_notify.smtp.timeouts import Timeouts
 from kinto_notify.smtp.wire import on_the_wire
 
 #: Many relays close after this many messages by themselves (a hundred is the common setting).
 MESSAGES_PER_SESSION = 100
-#: Replies 4xx and 5xx after which we take a new session; Postfix slows a session down after ten of them.
+#: Refused messages after which we take a new session; Postfix slows a session down after ten replies 4xx and 5xx, and
+#: in a pipeline a refused recipient has two.
 ERRORS_PER_SESSION = 5
 
 _MAX_SIZE_DIGITS = 20
@@ -126,33 +128,49 @@ class Session:
 
     async def _announce(self, envelope: Envelope) -> Verdict | None:
         """RSET if needed, MAIL, RCPT, DATA; return a verdict unless the relay now waits for the message."""
-        limits, offers = self._timeouts, self._offers()
-        options: list[bytes] = []
-        if "size" in offers:
-            options.append(b"SIZE=%d" % len(envelope.message))
-        if "8bitmime" in offers and not envelope.message.isascii():
-            options.append(b"BODY=8BITMIME")
-        if envelope.smtputf8:
-            options.append(b"SMTPUTF8")
-        if self._dirty:
-            verdict = await self._command(Phase.RSET, limits.mail, b"RSET")
-            if verdict is not None:
-                return verdict
-            self._dirty = False
-        self.messages += 1
-        return (
-            await self._command(Phase.MAIL, limits.mail, b"MAIL", b"FROM:<%s>" % envelope.sender.encode(), *options)
-            or await self._command(Phase.RCPT, limits.rcpt, b"RCPT", b"TO:<%s>" % envelope.recipient.encode())
-            or await self._command(Phase.DATA, limits.data, b"DATA")
-        )
-
-    async def _command(self, phase: Phase, timeout: float, *words: bytes) -> Verdict | None:  # noqa: ASYNC109 - per phase
-        self._phase = phase
-        if self._smtp is None:
+        smtp, transport = self._smtp, self._smtp.transport if self._smtp is not None else None
+        if smtp is None or transport is None:
             raise ConnectionError("the connection was closed")
-        # aiosmtplib's mail() and rcpt() would parse the addresses again, and leniently.
-        response = await self._smtp.execute_command(*words, timeout=timeout)
-        return None if proceeds(phase, response.code) else self._concluded(response)
+        self.messages += 1
+        commands = self._commands(envelope)
+        if "pipelining" in smtp.esmtp_extensions:
+            ended = await announce(cast(asyncio.WriteTransport, transport), commands, self._at)
+        else:
+            ended = await self._one_by_one(smtp, commands)
+        self._dirty = False
+        if ended is None:
+            return None
+        verdict = self._concluded(ended.reply)
+        if not ended.settled:
+            self.abort()
+        return verdict
+
+    def _commands(self, envelope: Envelope) -> list[Command]:
+        limits, offers = self._timeouts, self._offers()
+        sender = b"MAIL FROM:<%s>" % envelope.sender.encode()
+        if "size" in offers:
+            sender += b" SIZE=%d" % len(envelope.message)
+        if "8bitmime" in offers and not envelope.message.isascii():
+            sender += b" BODY=8BITMIME"
+        if envelope.smtputf8:
+            sender += b" SMTPUTF8"
+        reset = [Command(Phase.RSET, limits.mail, b"RSET")] if self._dirty else []
+        return [
+            *reset,
+            Command(Phase.MAIL, limits.mail, sender),
+            Command(Phase.RCPT, limits.rcpt, b"RCPT TO:<%s>" % envelope.recipient.encode()),
+            Command(Phase.DATA, limits.data, b"DATA"),
+        ]
+
+    async def _one_by_one(self, smtp: SMTP, commands: list[Command]) -> Ended | None:
+        """Ask a relay that takes no second command before it has answered the first."""
+        for command in commands:
+            self._phase = command.phase
+            # aiosmtplib's mail() and rcpt() would parse the addresses again, and leniently.
+            reply = await smtp.execute_command(command.line, timeout=command.patience)
+            if not proceeds(command.phase, reply.code):
+                return Ended(reply, settled=True)
+        return None
 
     async def _hand_over(self, message: bytes) -> Verdict:
         """Send the message and its dot; return the verdict."""
