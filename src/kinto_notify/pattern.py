@@ -4,6 +4,8 @@ Pure, but for the time a regular expression may take: each match has a limit, si
 write a hook, and `^(a+)+$` on 28 characters runs for seconds in the standard library.
 """
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +15,9 @@ import regex
 MATCH_TIMEOUT_S = 0.05
 #: Longer ones are a mistake or an attack.
 MAX_PATTERN_LENGTH = 200
+#: Nested counts are multiplied out when a pattern is compiled: `^((a{99}){99}){99}` takes half a second.
+_MAX_REPEATS = 10_000
+_COUNTED = re.compile(r"\{(\d*),?(\d*)\}")
 
 
 class PatternTimeout(Exception):
@@ -66,6 +71,8 @@ def parse_word(text: str) -> Word:
         return Word(text, negated, literal)
     if len(literal) > MAX_PATTERN_LENGTH:
         raise ValueError(f"pattern of {len(literal)} characters: at most {MAX_PATTERN_LENGTH}")
+    if math.prod(max(int(low or 1), int(high or 1), 1) for low, high in _COUNTED.findall(literal)) > _MAX_REPEATS:
+        raise ValueError(f"{text!r}: its repeat counts multiply to more than {_MAX_REPEATS:,}")
     try:
         return Word(text, negated, literal, regex.compile(literal))
     except regex.error as fault:

@@ -1,6 +1,7 @@
 """A Kinto with `hooks = true`, and the daemon's own way from an entry of the stream to composed mails."""
 
 import json
+from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ _EMPTY = ["the text part is empty"]
 
 
 class Hooked:
-    """A Kinto, its stream, and what a daemon makes of it. `faults` is what the mail linter found."""
+    """A Kinto, its stream, and what a daemon makes of it.
+
+    `faults` is what the mail linter found, `headers` all names of headers.
+    """
 
     def __init__(self, redis_url: str, spool: Path, settings: dict[str, str], **variables: str) -> None:
         self._events = 0
@@ -40,6 +44,7 @@ class Hooked:
         self.catalogue = load_catalogue(self.settings)
         self._composer = Composer(sender=self.settings.sender)
         self.faults: list[str] = []
+        self.headers: set[str] = set()
 
     def _count(self, config: Any) -> None:
         def one_more(event: Any) -> None:
@@ -88,6 +93,7 @@ class Hooked:
         for mailbox in filing.recipients:
             raw = self._composer.headers(digest, mailbox) + body
             mail = told(raw, str(mailbox))
+            self.headers.update(name.lower() for name in BytesParser().parsebytes(raw, headersonly=True))
             self.faults += [fault for fault in lint(raw) if mail.body.strip() or fault not in _EMPTY]
             found.append(mail)
         return found

@@ -5,6 +5,7 @@ docs/wire-format.md has them: each hook as it is written, with its home and the 
 What is no hook is passed over; raises what the storage backend raises, and then the change goes out without.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +21,11 @@ NOTIFY = "kinto-notify"
 _WITHOUT_EMAILER = frozenset({"bucket", "group"})
 #: An entry has 256 KiB, and the changes want to be told too. Metadata that we checked is far below.
 MAX_BYTES = 96 * 1024
-#: Distinct groups that one event expands, and members of one.
+#: What was stored before hooks were checked may have more hooks than the check lets through; the first ones count.
+_MAX_HOOKS = 100
+#: Distinct groups that one event expands or a hook names, the length of a name, and members of one.
 _MAX_GROUPS = 100
+_MAX_URI = 500
 _MAX_MEMBERS = 1_000
 #: ... and URIs with placeholders that are written out to find these: the writer waits for it, about 3 µs each.
 _MAX_WRITTEN = 1_000
@@ -147,7 +151,8 @@ class _Groups:
         if not isinstance(recipients, list):
             return {}
         inside = "/".join(item["home"].split("/")[:3]) + "/groups/"
-        named = dict.fromkeys(one for one in recipients if isinstance(one, str) and one.startswith(inside))
+        listed = (one for one in recipients if isinstance(one, str) and len(one) <= _MAX_URI)
+        named = itertools.islice(dict.fromkeys(one for one in listed if one.startswith(inside)), _MAX_GROUPS)
         uris = dict.fromkeys(uri for one in named for uri in self._uris(one, ids, emailer=item["key"] == EMAILER))
         found = {uri: self._members(uri) for uri in uris if uri.startswith(inside)}
         return {uri: members for uri, members in found.items() if members is not None}
@@ -197,7 +202,7 @@ def _hooks(place: Place, resource: object) -> Iterator[tuple[str, str, int, Mapp
                     continue
                 section = metadata[key] if isinstance(metadata[key], Mapping) else {}
                 hooks = section.get("hooks")
-                for index, hook in enumerate(hooks if isinstance(hooks, list) else ()):
+                for index, hook in enumerate(hooks[:_MAX_HOOKS] if isinstance(hooks, list) else ()):
                     if isinstance(hook, Mapping):
                         yield home, key, index, hook
                 if section.get("inherit") is not True:
