@@ -24,6 +24,10 @@ class PatternTimeout(Exception):
     """A pattern took longer than its limit on one value."""
 
 
+#: A pattern that calls itself, `^(?R)`, takes 35 MB before it fails.
+_RECURSIVE = re.compile(r"\(\?(?:R|[-+]?\d|&|P>)")
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One allowed (or, negated, one forbidden) value of a filter word."""
@@ -73,6 +77,8 @@ def parse_word(text: str) -> Word:
         raise ValueError(f"pattern of {len(literal)} characters: at most {MAX_PATTERN_LENGTH}")
     if math.prod(max(int(low or 1), int(high or 1), 1) for low, high in _COUNTED.findall(literal)) > _MAX_REPEATS:
         raise ValueError(f"{text!r}: its repeat counts multiply to more than {_MAX_REPEATS:,}")
+    if _RECURSIVE.search(literal):
+        raise ValueError(f"{text!r}: a pattern does not call itself or its groups")
     try:
         return Word(text, negated, literal, regex.compile(literal))
     except regex.error as fault:
