@@ -31,7 +31,7 @@ from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.deliveries import Deliveries
-from kinto_notify.store.digests import Digests
+from kinto_notify.store.digests import Digests, Quotas
 from kinto_notify.store.old_list import OldList
 from kinto_notify.store.overview import examine
 from kinto_notify.store.preferences import Preferences
@@ -89,7 +89,7 @@ class Daemon:
             self._client, self._stream, telemetry, herald, busy=lambda: self._courier.busy, totals=self._rates.take
         )
         self._digester = Digester(
-            Digests(self._client),
+            Digests(self._client, Quotas(settings.recipient_rate, settings.bucket_rate), telemetry.over_quota),
             Alone(self._client),
             lambda: self._composer,
             telemetry,

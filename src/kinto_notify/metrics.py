@@ -28,6 +28,9 @@ class Metrics:
         self._digests = Counter(
             "kinto_notify_digests", "Digests by what became of them", ["result"], registry=self.registry
         )
+        self._over_quota = Counter(
+            "kinto_notify_over_quota", "Mails of hooks beyond the quotas, not sent", registry=self.registry
+        )
         self._deliveries = Counter(
             "kinto_notify_deliveries", "Attempts at a delivery by outcome", ["outcome"], registry=self.registry
         )

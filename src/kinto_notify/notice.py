@@ -88,6 +88,8 @@ def plain_reason(kind: str, reason: str) -> str:
         return _BY_KIND[kind]
     if reason.startswith("given up"):
         return "given up as too old"
+    if reason.startswith("over the "):
+        return "over a quota of hooks"
     found = _REPLY.match(reason)
     if found is None:
         return "other"

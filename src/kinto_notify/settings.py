@@ -31,13 +31,6 @@ from kinto_notify.wire import DEFAULT_NAMESPACE, check_namespace
 
 #: A secret that signs links, or opens the door to acts, should not be guessable.
 MIN_SECRET_LENGTH = 16
-#: Read and checked, but the rooms they speak to are not built yet.
-NOT_YET = frozenset(
-    {
-        "RECIPIENT_RATE",
-        "BUCKET_RATE",
-    }
-)
 _SMTP_PARTS = ("SMTP_URL", "SMTP_USERNAME", "SMTP_PASSWORD")
 
 
@@ -179,10 +172,8 @@ def _contradictions(settings: Settings) -> list[str]:
 
 def _remarks(settings: Settings, found: Gathered) -> list[str]:
     """Name what works, but hardly as it was meant."""
-    remarks = [f"{PREFIX}{name}: has no effect in this version" for name in sorted(NOT_YET & found.values.keys())]
     signing = {"SECRET": settings.secret, "ADMIN_TOKEN": (settings.admin_token,) if settings.admin_token else ()}
     weak = {name for name, texts in signing.items() for one in texts if len(one) < MIN_SECRET_LENGTH}
-    remarks += [
+    return [
         f"{found.origin[name]}: is shorter than {MIN_SECRET_LENGTH} characters, easy to guess" for name in sorted(weak)
     ]
-    return remarks

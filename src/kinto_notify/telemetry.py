@@ -147,6 +147,12 @@ class Telemetry(Metrics):
             "digest", digest=digest.id, subscription=digest.key.identity, changes=digest.changes, recipients=recipients
         )
 
+    def over_quota(self, subscription: str, number: int, in_this_hour: int) -> None:
+        """A hook made so many mails beyond the quotas, in one go. Said once an hour, over all daemons."""
+        self._over_quota.inc(number)
+        if number == in_this_hour:
+            self._log.warning("over quota", subscription=subscription, number=number)
+
     def digest_buried(self, digest: str, subscription: str, reason: str) -> None:
         """A digest became a dead letter."""
         self._digests.labels("buried").inc()

@@ -8,7 +8,7 @@ import pytest
 
 from kinto_notify.catalogue import load_catalogue
 from kinto_notify.outbox.settings import read_settings
-from kinto_notify.settings import NOT_YET, VARIABLES, load_settings
+from kinto_notify.settings import VARIABLES, load_settings
 
 CONFIG = Path(__file__).parents[2] / "config"
 _VARIABLE = re.compile(r"#KINTO_NOTIFY_([A-Z_]+)=(.*)")
@@ -60,16 +60,6 @@ def test_the_examples_in_the_environment_file_are_good_values(tmp_path):
     settings = load_settings({f"KINTO_NOTIFY_{name}": text for name, text in shown.items()})
     assert str(settings.sender) == "Kinto <kinto@example.org>"
     assert len(settings.recipients) == 2
-
-
-def test_no_effect_yet_is_said_where_it_is_so():
-    text = (CONFIG / "kinto-notify.env").read_text()
-    blocks = [
-        block for block in re.split(r"\n\n|(?<=\S)\n(?=# [A-Z\[])", text) if "(No effect in this version.)" in block
-    ]
-    assert blocks
-    said = {name for block in blocks for name in re.findall(r"^#KINTO_NOTIFY_([A-Z_]+)=", block, re.MULTILINE)}
-    assert {"BUCKET_RATE"} <= said <= NOT_YET
 
 
 def load_examples(tmp_path, uncommented):

@@ -9,7 +9,7 @@ from kinto_notify.address import Mailbox
 from kinto_notify.delivery import RetryPolicy
 from kinto_notify.errors import ConfigError
 from kinto_notify.rate import Rate
-from kinto_notify.settings import NOT_YET, VARIABLES, load_settings
+from kinto_notify.settings import VARIABLES, load_settings
 
 SENDER = {"KINTO_NOTIFY_SENDER": "Kinto <kinto@example.org>"}
 HERE = Path(__file__)
@@ -223,9 +223,3 @@ def test_links_need_a_secret_to_sign_them():
     assert load(PUBLIC_URL="https://notify.example.org/", SECRET="0123456789abcdef").public_url == (
         "https://notify.example.org"
     )
-
-
-def test_what_has_no_effect_yet_is_said():
-    samples = {name: text for name, text, *_ in GOOD if name in NOT_YET}
-    settings = load(**samples)
-    assert settings.warnings == tuple(f"KINTO_NOTIFY_{name}: has no effect in this version" for name in sorted(NOT_YET))

@@ -13,7 +13,7 @@ from kinto_notify import errors
 from kinto_notify.cli import build_parser
 from kinto_notify.credentials import SECRETS
 from kinto_notify.outbox.settings import read_settings
-from kinto_notify.settings import NOT_YET, VARIABLES, load_settings
+from kinto_notify.settings import VARIABLES, load_settings
 from kinto_notify.subscription_table import DigestTable, SubscriptionTable
 from kinto_notify.telemetry import Telemetry
 from support.documents import PAGES, ROOT, commands, page, rows, section, ticked
@@ -23,15 +23,14 @@ SETTINGS = rows(section("README.md", "Settings of the daemon"))
 GIVEN = {"KINTO_NOTIFY_SENDER": "kinto@example.org"}
 
 
-def test_every_variable_has_its_row_and_those_without_effect_are_confessed() -> None:
+def test_every_variable_has_its_row() -> None:
     told = [name for cells in SETTINGS for name in ticked(cells[0])]
-    assert sorted(told) == sorted(VARIABLES - NOT_YET)
-    assert set(ticked(section("README.md", "Not yet"))) >= NOT_YET
+    assert sorted(told) == sorted(VARIABLES)
 
 
 def test_the_secrets_are_marked() -> None:
     marked = {name for cells in SETTINGS for name in re.findall(r"`(\w+)` ˢ", cells[0])}
-    assert marked == set(SECRETS) - NOT_YET
+    assert marked == set(SECRETS)
 
 
 @pytest.mark.parametrize("cells", SETTINGS, ids=lambda cells: cells[0])

@@ -14,7 +14,6 @@ _MEANT = {
     "placeholder": "its text asks for what a change has not",
     "slow": "a pattern ran too long",
     "switched_off": "switched off until it is edited",
-    "quota": "over its quota, mails are dead letters",
 }
 
 

@@ -1,12 +1,13 @@
 """Digests: freezing what is due, and fanning it out into deliveries."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kinto_notify.address import Mailbox
 from kinto_notify.digest import INTERVAL_GROWTH, DigestKey, FrozenDigest, Line
 from kinto_notify.net import Merged, net
+from kinto_notify.rate import Rate
 from kinto_notify.store.client import Argument, Client, translated
 
 #: A digest under lease is composed and fanned out in this time; a crash makes it due again after it.
@@ -62,11 +63,31 @@ class Due(list[FrozenDigest]):
         self.unreadable: list[Unreadable] = []
 
 
-class Digests:
-    """The digests of one namespace."""
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """How many mails of hooks a recipient may get, and a bucket may send; None: any number."""
 
-    def __init__(self, client: Client) -> None:
+    recipient: Rate | None = None
+    bucket: Rate | None = None
+
+
+class Digests:
+    """The digests of one namespace.
+
+    `over(identity, number, in_this_hour)` hears of each hook that made mails beyond the quotas: how many just now, and
+    how many in this hour by all daemons.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        quotas: Quotas | None = None,
+        over: Callable[[str, int, int], None] = lambda identity, number, in_this_hour: None,
+    ) -> None:
         self._client = client
+        self._over = over
+        rates = (quotas.recipient, quotas.bucket) if quotas is not None else (None, None)
+        self._quotas = [part for one in rates for part in ((one.count, one.per_ms) if one is not None else (0, 0))]
 
     async def freeze(self, limit: int, fresh: int | None = None) -> Due:
         """Freeze what is due, at most `fresh` digests, and lease up to `limit` frozen ones; fewer where they are fat.
@@ -98,18 +119,21 @@ class Digests:
     async def fan_out(self, steps: Sequence[Step]) -> int:
         """Turn steps into deliveries in one atomic call; return how many were made.
 
+        What a hook makes beyond the quotas becomes dead letters, of one hook at most 100 in an hour.
         A step whose lease is lost, or that was done before, does nothing.
         """
-        flat: list[Argument] = [len(steps)]
+        flat: list[Argument] = [*self._quotas, len(steps)]
         for step in steps:
             digest = step.digest
             flat += (digest.id, digest.fence, step.before, step.after, int(step.last))
             flat += (step.body, step.summary, digest.key.identity, digest.oldest, len(step.addressed))
             for one in step.addressed:
                 flat += (one.suffix, step.sender, one.recipient, one.headers, int(one.smtputf8))
-        made = await self._client.run("fan_out", self._client.key("deliveries"), flat)
-        assert isinstance(made, int)
-        return made
+        told = await self._client.run("fan_out", self._client.key("deliveries"), flat)
+        assert isinstance(told, list)
+        for identity, number, in_this_hour in told[1:]:
+            self._over(identity.decode(), number, in_this_hour)
+        return int(told[0])
 
     async def bury(self, digest: FrozenDigest | Unreadable, reason: str) -> None:
         """Make a dead letter of a digest that cannot be composed, unless the lease is lost."""
