@@ -3,9 +3,7 @@
 No secret, no record's content, no bucket or user id in a label. Addresses are hashed, except at level DEBUG.
 """
 
-import hashlib
 import logging
-import re
 import sys
 from typing import Literal
 
@@ -14,11 +12,10 @@ from structlog.typing import FilteringBoundLogger
 
 from kinto_notify.delivery import Deferred, Delivery, Outcome, Refused, Sent
 from kinto_notify.digest import FrozenDigest
+from kinto_notify.masking import hashed, without_addresses
 from kinto_notify.metrics import Metrics
 
 LogFormat = Literal["console", "json"]
-#: An address as servers repeat it: `550 5.1.1 <ann@example.org>: user unknown`.
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=@]+@[^\s<>()\[\],;:\"'=@]+")
 
 
 def configure_logging(form: LogFormat, level: str) -> None:
@@ -288,19 +285,8 @@ class Telemetry(Metrics):
 
     def address(self, address: str) -> str:
         """Write an address the way logs may show it."""
-        if self._open_addresses:
-            return address
-        return _hashed(address)
+        return address if self._open_addresses else hashed(address)
 
     def masked(self, reply: str) -> str:
         """Write what a server said the way logs may show it."""
-        return _ADDRESS.sub(lambda found: self.address(found[0]), reply)
-
-
-def without_addresses(text: str) -> str:
-    """Write what a server said with its addresses hashed, whatever the level."""
-    return _ADDRESS.sub(lambda found: _hashed(found[0]), text)
-
-
-def _hashed(address: str) -> str:
-    return "sha256:" + hashlib.sha256(address.casefold().encode()).hexdigest()[:12]
+        return reply if self._open_addresses else without_addresses(reply)

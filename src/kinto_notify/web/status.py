@@ -16,10 +16,10 @@ from kinto_notify.catalogue import Catalogue
 from kinto_notify.compose.composer import Composer
 from kinto_notify.compose.sample import sample_for
 from kinto_notify.errors import StoreUnavailable
+from kinto_notify.masking import without_addresses
 from kinto_notify.settings import Settings
 from kinto_notify.store.client import Client
 from kinto_notify.store.recent import recent
-from kinto_notify.telemetry import without_addresses
 from kinto_notify.web import page
 from kinto_notify.web.admission import admitted
 from kinto_notify.web.rates import Rates
