@@ -50,6 +50,10 @@ class Metrics:
             buckets=(0.5, 1, 5, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400, 259200),
             registry=self.registry,
         )
+        self._gauges()
+        self._begin()
+
+    def _gauges(self) -> None:
         self._store_up = Gauge("kinto_notify_store_up", "1 while Redis answers it", ["room"], registry=self.registry)
         self._relay_up = Gauge(
             "kinto_notify_relay_up", "0 while the circuit to the smarthost is open", registry=self.registry
@@ -62,14 +66,13 @@ class Metrics:
         self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
         self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
         self._learned_rate = Gauge("kinto_notify_learned_rate", "Mails a second if throttled", registry=self.registry)
-        self._begin()
 
     def _begin(self) -> None:
         """Show every series from the start: an alert on a rate must not miss the first one."""
         self._relay_up.set(1)
         for room in _ROOMS:
             self._store_up.labels(room).set(1)
-        for result in ("filed", "known", "buried", "lost"):
+        for result in ("filed", "known", "buried", "lost", "moved"):
             self._events.labels(result)
         for result in ("composed", "empty", "buried"):
             self._digests.labels(result)
