@@ -104,7 +104,7 @@ def test_a_group_that_each_change_names(ci: Desk, tmp_path: Path) -> None:
     assert [mail["to"] for mail in told["hooks"][0]["mails"]] == [[f"/buckets/b/groups/r{n}-team"] for n in (1, 2)]
 
 
-def test_k27_an_emailer_hook_hears_of_no_bucket(ci: Desk, tmp_path: Path) -> None:
+def test_an_emailer_hook_hears_of_no_bucket(ci: Desk, tmp_path: Path) -> None:
     bucket = {"resource_name": "bucket", "bucket_id": "b", "collection_id": None, "changes": [change("b")]}
     code, told = tried(ci, tmp_path, emailers(GOOD), **bucket)
     assert (code, told["hooks"][0]["matches"], told["hooks"][0]["mails"]) == (0, False, [])

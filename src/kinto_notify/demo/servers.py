@@ -65,6 +65,8 @@ def _redis_version(path: str) -> tuple[int, ...]:
 
 
 def _die_with_parent() -> None:
+    # Whoever starts us in the background (`make demo &`) lets us, and so them, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with contextlib.suppress(AttributeError):  # not on macOS
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -111,7 +113,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 env={**_inherited(), **self.environment()},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it calls prctl and nothing else
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - two system calls and nothing else
                 # Ctrl-C in a terminal is for us: we end our children in order.
                 process_group=0,
             )

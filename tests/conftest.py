@@ -1,0 +1,5 @@
+"""For all rooms: what is run in the background ignores Ctrl-C, and so would the servers and daemons that tests start."""
+
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
