@@ -1,4 +1,4 @@
-"""For all rooms: what is run in the background ignores Ctrl-C, and so would the servers and daemons that tests start."""
+"""For all rooms: what runs in the background ignores Ctrl-C, and so would the servers and daemons that tests start."""
 
 import signal
 
