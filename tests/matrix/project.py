@@ -53,7 +53,7 @@ CLIQUET = Flavour((), "/mushrooms", "mushroom", "cliquet.events.ResourceChanged"
 class Project(KintoServer):
     """The project of one environment, as its own program starts it."""
 
-    def __init__(self, directory: Path, redis_url: str, environment: Path) -> None:
+    def __init__(self, directory: Path, redis_url: str, environment: Path, more: str = "") -> None:
         super().__init__(directory, redis_url)
         self.bin = environment / "bin"
         self.cliquet = environment.name.startswith("cliquet")
@@ -66,7 +66,7 @@ class Project(KintoServer):
             text += "paste.app_factory = matrix.fungi:main\ncliquet.project_name = fungi\n"
         else:
             text += "use = egg:kinto\nkinto.bucket_create_principals = system.Authenticated\n"
-        self.ini.write_text(text)
+        self.ini.write_text(text + more)
 
     @property
     def url(self) -> str:

@@ -115,3 +115,29 @@ def test_what_waits_at_the_end_is_published(project: Project, stream: StreamRead
         lambda: (ids := {e["id"]: e["data"]["changes"][0]["id"] for e in stream.events()}) and len(ids) >= 20 and ids
     )
     assert list(told.values()) == names
+
+
+def test_hooks_are_found_and_checked(tmp_path: Path, redis_server: RedisServer, project: Project) -> None:
+    if project.cliquet:
+        pytest.skip("hooks stand in buckets and collections, which Cliquet has none of")
+    reader = StreamReader(redis_server.url, "hooked")
+    told = "kinto.event_listeners.notify.hooks = true\nkinto.event_listeners.notify.namespace = hooked\n"
+    with Project(tmp_path, redis_server.url, project.bin.parent, told) as hooked:
+        hook = {"template": "{id}", "recipients": ["/buckets/b/groups/g"]}
+        good, bad = ({"data": {"kinto-emailer": {"hooks": [one]}}} for one in (hook, {"recipients": ["a@b.c"]}))
+        group = {"data": {"members": ["ldap:ann@example.org"]}}
+        answers = [
+            hooked.request("PUT", path, json.dumps(body).encode())
+            for path, body in (
+                ("/buckets/b", {"data": {}}),
+                ("/buckets/b/groups/g", group),
+                ("/buckets/b/collections/c", good),
+                ("/buckets/b/collections/c/records/r", {"data": {}}),
+                ("/buckets/b/collections/bad", bad),
+            )
+        ]
+        assert [status for status, _ in answers] == [201, 201, 201, 201, 400]
+        (found,) = reader.wait(4)[3]["data"]["hooks"]
+    reader.close()
+    assert (found["home"], found["hook"]) == ("/buckets/b/collections/c", hook)
+    assert found["groups"] == {"/buckets/b/groups/g": ["ldap:ann@example.org"]}
