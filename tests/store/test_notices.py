@@ -94,10 +94,10 @@ async def test_an_outage_from_its_beginning_to_the_notice_of_its_end(client: Cli
     await notices.look(now)
     beginning = Outage("one", RELAY, now, "refused")
     await circuits.report("one", [beginning], now)
-    # A minute later, since Redis was away; and its beginning, by another clock, has wandered by a millisecond.
-    await circuits.report("one", [Outage("one", RELAY, now + 1, "535 no")], now + 61_000)
+    # A minute later, since Redis was away; and the daemon was restarted meanwhile: it knows of its own part only.
+    await circuits.report("one", [Outage("one", RELAY, now + 59_000, "535 no")], now + 61_000)
     (still,) = (await circuits.all(now + 61_000)).values()
-    assert (still.opened, still.fault, still.closed) == (now + 1, "535 no", None)
+    assert (still.opened, still.fault, still.closed) == (now, "535 no", None)
     await circuits.report("two", [], now + 62_000)
     await circuits.report("one", [], now + 70_000)
     (over,) = (await circuits.all(now + 99_000)).values()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from kinto_notify.notice import LEAST_OUTAGE_MS, Outage
 from kinto_notify.store.client import Client, translated
@@ -26,7 +27,7 @@ class Circuits:
         """Write down which circuits of this daemon are open now; those that were open before have closed."""
         known = await self._client.hash("circuits")
         outages = {key: _outage(value, now, daemon) for key, value in known.items()}
-        current = {key: one for one in opened if (key := self._key(one, outages))}
+        current = {key: _since(one, outages.get(key)) for one in opened if (key := self._key(one, outages))}
         gone = [key for key, one in outages.items() if now - (one.closed or now) > _KEEP_MS]
         changed = {key: _text(one, now) for key, one in current.items()}
         for key, one in outages.items():
@@ -53,6 +54,11 @@ class Circuits:
             if (other.daemon, other.relay, other.closed) == (one.daemon, one.relay, None):
                 return key
         return f"{one.daemon} {one.relay} {one.opened}"
+
+
+def _since(one: Outage, before: Outage | None) -> Outage:
+    """Return an outage from when it began: a daemon that starts anew in the middle of it knows only of its own part."""
+    return one if before is None else replace(one, opened=min(one.opened, before.opened))
 
 
 def _text(one: Outage, now: int) -> str:
