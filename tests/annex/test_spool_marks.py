@@ -154,7 +154,8 @@ def test_several_external_relays_do_no_work_twice(
         eventually(lambda: not list(kinto.spool.glob("*.spool")))
         for service in services:
             service.send_signal(signal.SIGTERM)
-        assert [service.wait(30) for service in services] == [0, 0, 0]
+        # One that had not begun when the others were done is ended by the signal itself.
+        assert {service.wait(30) for service in services} <= {0, -signal.SIGTERM}
     finally:
         for service in services:
             service.kill()

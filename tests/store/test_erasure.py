@@ -19,7 +19,7 @@ ANN, BEN = Mailbox("Ann", "Ann@example.org"), Mailbox("Bén", "ben@example.org")
 async def names(client: Client, word: bytes = b"ann@example.org") -> list[bytes]:
     """The keys in which it stands, in any case."""
     found = []
-    for name in await client.redis.keys("*"):
+    for name in await client.redis.keys(client.key("*")):
         kind = await client.redis.type(name)
         if kind == b"hash":
             text = b" ".join([*(await client.redis.hvals(name))])
