@@ -22,21 +22,6 @@ class Timetable:
     days: frozenset[int] = EVERY_DAY
     quiet: tuple[int, int] | None = None
 
-    def allowed_from(self, instant: int) -> int:
-        """Return the first instant, `instant` or later, at which a digest may go out.
-
-        A time of `at` that falls into quiet hours is their end instead, also where that is the next day.
-        """
-        if self.at:
-            return self.slots(instant)[0]
-        # Awake on a day that is none of ours, or asleep on one that is: at most one of each for each day of a week.
-        for _ in range(2 * _DAYS_AHEAD):
-            later = self._awake(self._day(instant))
-            if later == instant:
-                break
-            instant = later
-        return instant
-
     @property
     def text(self) -> str:
         """Write it, equal for equal timetables."""
@@ -67,13 +52,6 @@ class Timetable:
 
     def _chosen(self, now: int) -> list[date]:
         return [day for day in _days(self._local(now).date(), -2) if day.weekday() in self.days]
-
-    def _day(self, instant: int) -> int:
-        """Return the instant, or the beginning of the next of our days."""
-        here = self._local(instant)
-        if here.weekday() in self.days:
-            return instant
-        return min(self._instant(day, 0) for day in _days(here.date(), 1) if day.weekday() in self.days)
 
     def _awake(self, instant: int) -> int:
         """Return the instant, or the end of the quiet hours that it is in."""
