@@ -59,11 +59,6 @@ class Session:
         return self._smtp is not None and self._smtp.is_connected
 
     @property
-    def greeted(self) -> bool:
-        """Whether the relay has accepted this connection (it may still refuse what comes next)."""
-        return self.connected and self._phase not in (Phase.CONNECT, Phase.GREETING)
-
-    @property
     def usable(self) -> bool:
         """Whether the next message may go over this session."""
         return (
