@@ -6,18 +6,15 @@ it fail: a template that does is replaced by the built-in one and reported. A wr
 a `ConfigError` when the composer is made.
 """
 
-import base64
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
-from email.utils import format_datetime
+from datetime import UTC, tzinfo
+from functools import lru_cache
 from pathlib import Path
 
 from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.compose import headers, mime, phrases
-from kinto_notify.compose.list_id import list_id
+from kinto_notify.compose.letterhead import Letterhead, message_id
 from kinto_notify.compose.own_text import ROOMS, own_subject, own_text
 from kinto_notify.compose.places import check_admin_url
 from kinto_notify.compose.plain import one_line
@@ -51,6 +48,15 @@ class Parts:
     subject: str
     text: str
     html: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """What was composed, with what its templates saw."""
+
+    parts: Parts
+    seen: View
+    body: bytes
 
 
 class Composer:
@@ -89,8 +95,8 @@ class Composer:
     def body(self, digest: FrozenDigest) -> bytes:
         """Return what all recipients of the digest share: their common headers, the empty line, the MIME body."""
         presentation = _presentation(digest)
-        parts, body = self._fitted(digest, presentation)
-        return b"".join(self._shared_headers(digest, presentation, parts.subject)) + headers.CRLF + body
+        mail = self._fitted(digest, presentation)
+        return self._letterhead(digest, presentation, mail.parts.subject, mail.seen) + headers.CRLF + mail.body
 
     def summary(self, digest: FrozenDigest, body: bytes) -> bytes | None:
         """Return what recipients share of the mail that tells the totals alone, for a relay that finds `body` too big.
@@ -104,7 +110,7 @@ class Composer:
         subject = self._subject(digest, presentation, seen)
         context = {**seen.context(), "subject": subject}
         text, html = (self._templates.render_builtin(kind, context) for kind in ("txt", "html"))
-        shared = b"".join(self._shared_headers(digest, presentation, subject))
+        shared = self._letterhead(digest, presentation, subject, seen)
         return shared + headers.CRLF + self._alternative(digest, text, html)
 
     def headers(self, digest: FrozenDigest, recipient: Mailbox) -> bytes:
@@ -117,7 +123,7 @@ class Composer:
 
     def parts(self, digest: FrozenDigest) -> Parts:
         """Return subject, text and HTML exactly as `body` sends them."""
-        return self._fitted(digest, _presentation(digest))[0]
+        return self._fitted(digest, _presentation(digest)).parts
 
     def problems(self, presentation: Presentation) -> list[str]:
         """Return what this subscription asks of the composer in vain, one line each; such a mail falls back."""
@@ -138,40 +144,39 @@ class Composer:
                 found.append(f"{key}: {fault}")
         return found
 
-    def _fitted(self, digest: FrozenDigest, presentation: Presentation) -> tuple[Parts, bytes]:
+    def _fitted(self, digest: FrozenDigest, presentation: Presentation) -> "_Mail":
         """Compose with as many lines as fit: honest about the rest, and under the size at which clients clip."""
         for room in ROOMS if own_text(digest, 1) is not None else ():
-            parts = self._own_parts(digest, presentation, room)
-            body = self._alternative(digest, parts.text, parts.html)
-            if len(body) <= MAX_BODY or room == ROOMS[-1]:
-                return parts, body
+            mail = self._own_mail(digest, presentation, room)
+            if len(mail.body) <= MAX_BODY or room == ROOMS[-1]:
+                return mail
         for max_fields, least in _STEPS:
             listed = _room_for(digest.lines, max_fields)
             while listed >= min(len(digest.lines), least):
-                parts = self._render(digest, presentation, Limits(listed, max_fields))
-                body = self._alternative(digest, parts.text, parts.html)
+                mail = self._render(digest, presentation, Limits(listed, max_fields))
                 # With nothing left to leave out, what is too large is the operator's own template.
-                if len(body) <= MAX_BODY or (listed, max_fields) == (0, 0):
-                    return parts, body
-                listed = min(listed - 1, int(listed * 0.97 * MAX_BODY / len(body)))
+                if len(mail.body) <= MAX_BODY or (listed, max_fields) == (0, 0):
+                    return mail
+                listed = min(listed - 1, int(listed * 0.97 * MAX_BODY / len(mail.body)))
         raise AssertionError("the last step lists nothing")
 
     def _alternative(self, digest: FrozenDigest, text: str, html: str) -> bytes:
         return mime.alternative(text, html, mime.boundary(digest.id), slot(digest.id) if self._links else "")
 
-    def _render(self, digest: FrozenDigest, presentation: Presentation, limits: Limits) -> Parts:
+    def _render(self, digest: FrozenDigest, presentation: Presentation, limits: Limits) -> "_Mail":
         seen = self._view(digest, presentation, limits)
         subject = self._subject(digest, presentation, seen)
         context = {**seen.context(), "subject": subject}
-        return Parts(subject, self._part(presentation, "txt", context), self._part(presentation, "html", context))
+        text, html = (self._part(presentation, kind, context) for kind in ("txt", "html"))
+        return _Mail(Parts(subject, text, html), seen, self._alternative(digest, text, html))
 
-    def _own_parts(self, digest: FrozenDigest, presentation: Presentation, room: int) -> Parts:
+    def _own_mail(self, digest: FrozenDigest, presentation: Presentation, room: int) -> "_Mail":
         """Compose the mail of a hook that has its own text: that text and nothing else, and an HTML part around it."""
         seen = self._view(digest, presentation, Limits(0, 0))
         text = own_text(digest, room) or ""
         subject = self._subject(digest, presentation, seen)
         html = self._templates.render_builtin("html", {**seen.context(), "subject": subject, "own_text": text})
-        return Parts(subject, text, html)
+        return _Mail(Parts(subject, text, html), seen, self._alternative(digest, text, html))
 
     def _part(self, presentation: Presentation, kind: str, context: dict[str, object]) -> str:
         name = self._template(presentation)
@@ -218,44 +223,19 @@ class Composer:
         seen = view(digest, presentation, contact, self._zone, self._admin_url, limits)
         return seen if self._links is None else replace(seen, unsubscribe=self._links.url(slot(digest.id)))
 
-    def _shared_headers(self, digest: FrozenDigest, presentation: Presentation, subject: str) -> Iterator[bytes]:
-        sender = self._mailbox(presentation, "sender", presentation.sender) or self._sender
-        reply_to = self._mailbox(presentation, "reply_to", presentation.reply_to)
-        seen = self._view(digest, presentation, Limits(0, 0))
-        root = self._id("thread", presentation.identity, json.dumps(digest.key.group))
-        yield headers.mailbox("From", sender)
-        if reply_to is not None:
-            yield headers.mailbox("Reply-To", reply_to)
-        yield headers.unstructured("Subject", subject)
-        yield headers.unstructured("Date", format_datetime(datetime.fromtimestamp(digest.frozen // 1000, UTC)))
-        yield headers.tokens("In-Reply-To", root)
-        yield headers.tokens("References", root)
-        yield headers.tokens("List-Id", list_id(presentation.home, presentation.name, self._sender.domain))
-        if self._links is not None and self._links.one_click:
-            yield headers.tokens("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
-        yield headers.tokens("Auto-Submitted", "auto-generated")
-        yield headers.tokens("X-Auto-Response-Suppress", "All")
-        actions = ", ".join(sorted({count.action for count in seen.counts}))
-        for name, value in (
-            ("X-Kinto-Bucket", seen.bucket_id),
-            ("X-Kinto-Collection", seen.collection_id),
-            ("X-Kinto-Action", one_line(actions, phrases.MAX_SUBJECT)),
-            ("X-Kinto-Reason", one_line(presentation.identity, phrases.MAX_SUBJECT)),
-        ):
-            if value:
-                yield headers.unstructured(name, value)
-        yield headers.tokens("MIME-Version", "1.0")
-        yield headers.tokens("Content-Type", "multipart/alternative;", f'boundary="{mime.boundary(digest.id)}"')
+    def _letterhead(self, digest: FrozenDigest, presentation: Presentation, subject: str, seen: View) -> bytes:
+        head = Letterhead(
+            sender=self._mailbox(presentation, "sender", presentation.sender) or self._sender,
+            reply_to=self._mailbox(presentation, "reply_to", presentation.reply_to),
+            domain=self._sender.domain,
+            one_click=self._links is not None and self._links.one_click,
+        )
+        return head.lines(digest, presentation, subject, seen)
 
     def _message_id(self, digest: FrozenDigest, recipient: Mailbox) -> str:
         # A frozen digest's id is a hash of its content, so the same changes have the same Message-ID even when Redis
         # lost its last second and the digest was frozen a second time.
-        return self._id(digest.id, recipient.address)
-
-    def _id(self, *parts: str) -> str:
-        """Return a message id that is a hash of its parts; 160 bits in base32 leave it within a line."""
-        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
-        return f"<{base64.b32encode(digest[:20]).decode().lower()}@{self._sender.domain}>"
+        return message_id(self._sender.domain, digest.id, recipient.address)
 
     def _mailbox(self, presentation: Presentation, key: str, text: str | None) -> Mailbox | None:
         if text is None:
@@ -284,7 +264,12 @@ class Composer:
 
 
 def _presentation(digest: FrozenDigest) -> Presentation:
-    return Presentation.from_text(digest.key.text)
+    return _read(digest.key.text)
+
+
+@lru_cache(256)  # subscriptions are few; the texts of hooks have a bound
+def _read(text: str) -> Presentation:
+    return Presentation.from_text(text)
 
 
 def _room_for(lines: Sequence[Line], max_fields: int) -> int:

@@ -8,12 +8,14 @@ smuggle a line into the SMTP dialogue. Never fails.
 import base64
 import binascii
 import hashlib
+from functools import lru_cache
 
 from kinto_notify.compose.plain import body_text
 
 _MAX_LINE = 78
 
 
+@lru_cache(64)
 def boundary(seed: str) -> str:
     """Derive a boundary: stable over retries, and with `=_` in it, which quoted-printable and base64 never write."""
     return "=_" + hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -44,12 +46,18 @@ def _encode(text: str, mark: str) -> tuple[bytes, bytes]:
     if text.isascii() and mark not in text and _fits(text):
         return b"7bit", text.encode()
     raw = text.encode("utf-8")
-    # `istext` keeps line breaks; the other mode would write them as =0A.
-    quoted = binascii.b2a_qp(raw, quotetabs=False, istext=True)
+    quoted = b"\n".join(map(_quoted, text.split("\n")))
     if len(quoted) <= (len(raw) + 2) // 3 * 4:
         return b"quoted-printable", quoted
     # In base64 a line end is data: the canonical form (RFC 2045 6.8) is CRLF.
     return b"base64", base64.encodebytes(raw.replace(b"\n", b"\r\n"))
+
+
+@lru_cache(1024)  # most lines of a page are the template's, and come again in every mail
+def _quoted(line: str) -> bytes:
+    """Write one line as quoted-printable."""
+    # `istext` keeps tabs and blanks; the other mode would write a line's last one alone.
+    return binascii.b2a_qp(line.encode("utf-8"), quotetabs=False, istext=True)
 
 
 def _with_slots(text: str, slot: str) -> tuple[bytes, bytes]:

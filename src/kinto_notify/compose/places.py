@@ -70,8 +70,8 @@ def check_admin_url(url: str | None) -> str | None:
 
 def admin_link(admin_url: str | None, uri: str) -> str:
     """Return the page of an object in Kinto Admin; empty if there is none."""
-    path = _path(uri)
-    if not admin_url or not path:
+    path = _path(uri) if admin_url else []
+    if not path:
         return ""
     link = f"{admin_url}/#/" + "/".join(f"{kind}/{_quoted(name)}" for kind, name in path) + "/attributes"
     return link if len(link) <= MAX_LINK else ""
@@ -89,7 +89,9 @@ def records_link(admin_url: str | None, place: Place) -> str:
 
 def _path(uri: str) -> list[tuple[str, str]]:
     """Part `/v1/buckets/blog/collections/articles` into kinds and ids; empty if it is not such a path."""
-    steps = [unquote(step, errors="replace") for step in uri.split("/")[1:]]
+    steps = uri.split("/")[1:]
+    if "%" in uri:
+        steps = [unquote(step, errors="replace") for step in steps]
     if steps and steps[0][:1] == "v" and steps[0][1:].isdigit():
         steps = steps[1:]
     path = list(zip(steps[::2], steps[1::2], strict=False))

@@ -23,6 +23,8 @@ ELLIPSIS = "…"
 
 def one_line(text: str, limit: int | None = None) -> str:
     """Return the text on one line, blanks folded; longer than `limit` it is cut at its end."""
+    if text.isascii() and text.isprintable() and (limit is None or len(text) <= limit) and "  " not in text:
+        return text.strip(" ")
     # Cut first: what is thrown away should not cost time. Folding blanks shortens the text, hence the factor.
     folded = text if limit is None else text[: limit * 8]
     if not (folded.isascii() and folded.isprintable() and "  " not in folded):
@@ -46,4 +48,7 @@ def isolated(text: str) -> str:
 
 def body_text(text: str) -> str:
     """Return text fit for a body: LF line ends only, no NUL, no other control but tab, no lone surrogate."""
+    # What is printable line by line holds none of these; three searches through a page cost more than composing it.
+    if all(map(str.isprintable, text.split("\n"))):
+        return text
     return _SURROGATES.sub("�", _CONTROLS.sub("", _LINE_BREAKS.sub("\n", text)))

@@ -81,6 +81,9 @@ class TemplateSet:
 
     def render(self, name: str, kind: str, context: Mapping[str, object]) -> str:
         """Render the operator's template of this name and kind, or else the built-in one."""
+        if kind == "subject" and not self.owns(name, kind):
+            # Ours says nothing else; rendering it takes as long as finding the words.
+            return str(context["default_subject"])
         if self.owns(name, kind):
             return _render(self._own.get_template(f"{name}.{kind}"), f"{name}.{kind}", context)
         return self.render_builtin(kind, context)
@@ -163,6 +166,7 @@ def _where(template: Template, name: str, fault: Exception) -> str:
     return f"{template.filename}:{lines[-1]}" if lines else template.filename
 
 
+@lru_cache(1024)  # why one gets a mail, and how to stop it, is said in every mail alike
 def _hang(text: str, first: int = 0, rest: int = 0) -> str:
     """Wrap for a terminal: the first line indented by `first` blanks, the others by `rest`; links stay whole."""
     indented = " " * first + text

@@ -7,6 +7,7 @@ line each and bounded, whatever a record held. `docs/templates.md` documents it;
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
+from operator import attrgetter
 
 from kinto_notify.compose import phrases
 from kinto_notify.compose.places import Place, admin_link, common_place, records_link
@@ -110,7 +111,11 @@ class View:
 
     def context(self) -> dict[str, object]:
         """Return it as the variables of a template."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return dict(zip(_NAMES, _values(self), strict=True))
+
+
+_NAMES = tuple(one.name for one in fields(View))
+_values = attrgetter(*_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
