@@ -84,6 +84,7 @@ class Data:
     truncated: bool = False
     request_id: str | None = None
     title: str | None = None
+    title_fields: tuple[str, ...] = ()
     children: dict[str, int] = field(default_factory=dict)
     maybe: bool = False
     extra: dict[str, str | int | float | bool] = field(default_factory=dict)

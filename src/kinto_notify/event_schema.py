@@ -44,7 +44,11 @@ _DATA: dict[str, tuple[Schema, str]] = {
     "client_address": (_MAYBE_TEXT, "Where the request came from."),
     "user_agent": (_MAYBE_TEXT, "What sent the request."),
     "request_id": (_MAYBE_TEXT, "One for each HTTP request, all of a batch included."),
-    "title": (_MAYBE_TEXT, "What people call the (first) object, where one of its common fields says so."),
+    "title": (_MAYBE_TEXT, "What people call the (first) object, where a field of it says so."),
+    "title_fields": (
+        {"type": "array", "items": {"type": "string"}},
+        "JSON pointers to what people call an object, the best first, where the collection's metadata hints it.",
+    ),
     "total": (_COUNT | {"type": ["integer", "null"]}, "How many changes the whole event has, all its parts together."),
     "part": (_COUNT | {"default": 1}, "Which part of a split event this is."),
     "parts": (_COUNT | {"default": 1}, "Into how many entries the event was split."),

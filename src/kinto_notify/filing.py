@@ -15,11 +15,13 @@ from kinto_notify.digest import EVERYONE, GROUP_BY_CHANGE, DigestKey, Filing, Li
 from kinto_notify.event import Change, Event, current, words
 from kinto_notify.hook_text import EVENT_WORK, RenderedTexts, Scribe
 from kinto_notify.pattern import PatternTimeout
-from kinto_notify.pointer import covers
+from kinto_notify.pointer import covers, find, parse
 from kinto_notify.subscription import Subscription
+from kinto_notify.wire import REDACTED, TITLE_FIELDS, title
 
-#: Where people put the name of a thing, in the order of our trust.
-TITLE_FIELDS = ("title", "name", "label", "display_name", "displayName", "subject")
+#: Where the name of a thing stands, where its collection hints nothing.
+_COMMON = tuple((name,) for name in TITLE_FIELDS)
+_MAX_HINTS = 8
 _MAX_TITLE = 120
 #: Hears of a subscription whose pattern ran too long, or whose text names what a change does not have.
 Tell = Callable[[Subscription, Literal["slow", "placeholder"], str], None]
@@ -143,9 +145,10 @@ def _scribe(event: Event, subscription: Subscription, work: int) -> Scribe | Non
 
 def _title(event: Event, change: Change, subscription: Subscription) -> str:
     document = current(change, event.data.action)
-    for name in TITLE_FIELDS:
-        value = document.get(name)
-        if isinstance(value, str) and value.strip() and not covers(subscription.redact, (name,)):
+    hinted = [parse(one) for one in event.data.title_fields[:_MAX_HINTS] if one.startswith("/")]
+    for path in (*hinted, *_COMMON):
+        value = title(find(document, path))
+        if value and value != REDACTED and not covers(subscription.redact, path):
             return cut_middle(" ".join(value.split()), _MAX_TITLE)
     if event.data.title and len(event.data.changes) == 1 and _may_show_title(subscription):
         return cut_middle(" ".join(event.data.title.split()), _MAX_TITLE)

@@ -24,6 +24,7 @@ from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
 from kinto_notify.outbox.hooks import HookFinder
 from kinto_notify.outbox.joined import Joined, TwoPhaseOutbox, written
+from kinto_notify.outbox.naming import Naming
 from kinto_notify.outbox.request import current, manager_of, origin_of, partly_rolled_back, remember_begin, root_of
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
@@ -115,6 +116,7 @@ class Listener:
         )
         self._stamp = (settings.url, settings.namespace)
         self._finder = HookFinder(self._storage.read, self._storage.collections, registry.settings, self._left_out)
+        self._naming = Naming()
         self._hooks = self._find_hooks if settings.hooks else None
 
     def on_request(self, event: Any) -> None:
@@ -148,7 +150,8 @@ class Listener:
             return
         taken.add(self._stamp)
         request = root_of(event.request)
-        captured = capture(event, origin_of(request), self.settings, self._children(event), self._hooks)
+        titles = self._titles(event)
+        captured = capture(event, origin_of(request), self.settings, self._children(event), self._hooks, titles)
         if captured is None:
             return
         manager = manager_of(request)
@@ -171,6 +174,13 @@ class Listener:
     def _without_transaction(self, captured: Captured) -> None:
         """What is written outside any transaction is committed already."""
         self._spool.commit(self._spool.prepare(written(captured), "", final=True))
+
+    def _titles(self, event: Any) -> tuple[str, ...]:
+        try:
+            return self._naming.of(event)
+        except Exception:
+            logger.exception("kinto-notify could not learn how the objects of %r are called", event)
+            return ()
 
     def _children(self, event: Any) -> dict[str, int]:
         payload = getattr(event, "payload", None) or {}

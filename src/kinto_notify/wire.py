@@ -31,6 +31,10 @@ MAX_ENTRY_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_INTEGER_BITS = 4096
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+#: Where people put the name of a thing, in the order of our trust; a collection's metadata may name others.
+TITLE_FIELDS = ("title", "name", "label", "display_name", "displayName", "subject")
+#: What stands in place of a value that `redact` of Kinto's ini names.
+REDACTED = "[redacted]"
 TOO_DEEP = "… (nested too deeply)"
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
@@ -90,6 +94,15 @@ def id_time(event_id: str) -> int | None:
     except ValueError:
         return None
     return parsed.int >> 80 if parsed.version == 7 else None
+
+
+def title(value: object) -> str:
+    """Return what a value says as a name: a text without the blanks around it, a number; else nothing."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    return str(value) if isinstance(value, float) or value.bit_length() <= MAX_INTEGER_BITS else ""
 
 
 def clean(value: Any, depth: int = MAX_DEPTH) -> Any:

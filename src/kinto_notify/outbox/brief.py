@@ -25,9 +25,8 @@ def brief(captured: Captured) -> Entry | None:
         return None
     origin = captured.origin
     said = (origin.request_id, origin.root_url, origin.client_address, origin.user_agent)
-    body = wire.encode(
-        (captured.at, captured.name, captured.payload, captured.impacted, said, captured.hooks), DEPTH - 1
-    )
+    more = (captured.hooks, captured.titles) if captured.titles else (captured.hooks,)
+    body = wire.encode((captured.at, captured.name, captured.payload, captured.impacted, said, *more), DEPTH - 1)
     return Entry(wire.new_id(), body) if len(body) <= _MAX_BYTES else None
 
 
@@ -35,8 +34,10 @@ def complete(entry: Entry) -> Entry:
     """Return the entry as it goes to the stream."""
     if not entry.body.startswith(b"["):
         return entry
-    at, name, payload, impacted, said, hooks = json.loads(entry.body)
-    return whole(tell(Captured(at, name, payload, impacted, Origin(*said), hooks=hooks)), entry.id)
+    # The last one is missing where nothing is hinted, and in what an older version wrote.
+    at, name, payload, impacted, said, hooks, *titles = json.loads(entry.body)
+    captured = Captured(at, name, payload, impacted, Origin(*said), hooks=hooks, titles=titles[0] if titles else ())
+    return whole(tell(captured), entry.id)
 
 
 def marked(entry: Entry) -> Entry:

@@ -45,6 +45,8 @@ class Captured:
     extra: Mapping[str, Any] | None = None
     #: What the event's hooks add to its data; None if it has none.
     hooks: Mapping[str, Any] | None = None
+    #: Where the names of its objects stand, as JSON pointers, if their collection hints it.
+    titles: Sequence[str] = ()
 
 
 def capture(
@@ -53,6 +55,7 @@ def capture(
     settings: OutboxSettings,
     children: Mapping[str, int] | None = None,
     hooks: Callable[[Any], Mapping[str, Any]] | None = None,
+    titles: Sequence[str] = (),
 ) -> Captured | None:
     """Take an event down; None if its resource is never published, or it is a read."""
     payload = getattr(event, "payload", None) or _NOTHING
@@ -68,7 +71,8 @@ def capture(
         impacted = [_redacted(item, settings.redact) for item in impacted]
     found = hooks(event) if hooks else None
     # An event that names no objects is one change of whatever its URI names.
-    return Captured(time.time_ns() // 1_000_000, name, payload, impacted or ({},), origin, children, extra, found)
+    told, now = impacted or ({},), time.time_ns() // 1_000_000
+    return Captured(now, name, payload, told, origin, children, extra, found, titles)
 
 
 def impacted_of(event: Any) -> Sequence[Mapping[str, Any]]:

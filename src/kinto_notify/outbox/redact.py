@@ -7,7 +7,7 @@ there. Never fails.
 from collections.abc import Sequence
 from typing import Any
 
-MARKER = "[redacted]"
+from kinto_notify.wire import REDACTED
 
 
 def redacted(value: Any, pointers: Sequence[Sequence[str]]) -> Any:
@@ -19,7 +19,7 @@ def redacted(value: Any, pointers: Sequence[Sequence[str]]) -> Any:
 
 def _replace(value: Any, steps: Sequence[str]) -> Any:
     if not steps:
-        return MARKER
+        return REDACTED
     step = steps[0]
     if isinstance(value, dict) and step in value:
         return {**value, step: _replace(value[step], steps[1:])}

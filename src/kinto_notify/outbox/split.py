@@ -65,7 +65,7 @@ def _split(long: Told) -> list[Entry]:
     changes = long.changes
     envelope, data = ({name: clipped(value) for name, value in part.items()} for part in (long.envelope, long.data))
     # Bounded already, where they were found.
-    data |= {name: long.data[name] for name in ("hooks", "settings") if name in long.data}
+    data |= {name: long.data[name] for name in ("hooks", "settings", "title_fields") if name in long.data}
     told = Told(envelope, data, ())
     room = wire.MAX_ENTRY_BYTES - _NUMBERS - len(_entry(told, "", {}).body)
     lists = [piece for start in range(0, len(changes), wire.MAX_CHANGES)

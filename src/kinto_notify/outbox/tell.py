@@ -12,7 +12,8 @@ from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured, id_of
 from kinto_notify.outbox.resource import container_uri, parent_uri
 
-_TITLES = ("title", "name", "label", "display_name")
+#: Longer ones name nothing.
+_MAX_TITLE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ def tell(captured: Captured) -> Told:
         "user_agent": origin.user_agent,
         "request_id": origin.request_id,
     }
-    if title := _title(captured.impacted[0]):
+    if captured.titles:
+        data["title_fields"] = captured.titles
+    if title := _title(captured.impacted[0], captured.titles):
         data["title"] = title
     if captured.children:
         data["children"] = captured.children
@@ -68,12 +71,19 @@ def _change(item: Mapping[str, Any], container: str) -> dict[str, Any]:
     return change
 
 
-def _title(item: Mapping[str, Any]) -> str:
+def _title(item: Mapping[str, Any], hinted: Sequence[str]) -> str:
     """Return what a person would call the object, from its new state, or its old one where it was deleted."""
     for state in (item.get("new"), item.get("old")):
         if isinstance(state, dict):
-            for name in _TITLES:
-                value = state.get(name)
-                if isinstance(value, str) and value.strip():
-                    return value.strip()[:200]
+            named = (_find(state, pointer) for pointer in hinted)
+            for value in (*named, *(state.get(name) for name in wire.TITLE_FIELDS)):
+                if (title := wire.title(value)) and title != wire.REDACTED:
+                    return title[:_MAX_TITLE]
     return ""
+
+
+def _find(state: Any, pointer: str) -> Any:
+    """Return the value at a JSON pointer of ours, which never goes into lists."""
+    for step in pointer.split("/")[1:]:
+        state = state.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(state, dict) else None
+    return state
