@@ -4,7 +4,7 @@ import pytest
 
 from kinto_notify.digest import DigestRules
 from kinto_notify.errors import StoreUnavailable
-from kinto_notify.store.client import Client
+from kinto_notify.store.client import Client, RefusedByRedis
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.digests import Digests
 from kinto_notify.store.stream import Poison, Stream
@@ -146,3 +146,18 @@ async def test_the_interval_grows_while_changes_keep_coming(client: Client, stre
         await client.redis.zadd(client.key("due"), {key().id: 0})
         assert len(await digests.freeze(10)) == 1
     assert intervals == [0, 100, 150, 200]
+
+
+@pytest.mark.parametrize("spoilt", ["trail", "due", "totals", "filed"])
+async def test_a_script_that_fails_leaves_its_entries_pending(
+    client: Client, stream: Stream, digests: Digests, spoilt: str
+) -> None:
+    """A key of ours that is of another type: acknowledged first, the entries would be lost."""
+    one, two = await entries(client, stream, 2)
+    await client.redis.set(client.key(spoilt), "not what it was")
+    with pytest.raises(RefusedByRedis):
+        await stream.file([filed(one, filing("a")), filed(two, filing("b"))], [])
+    assert [entry.id for entry in await stream.pending()] == [one.id, two.id]
+    await client.redis.delete(client.key(spoilt))
+    result = await stream.file([filed(one, filing("a")), filed(two, filing("b"))], [])
+    assert (result.filed, result.gone) == (2, 0)

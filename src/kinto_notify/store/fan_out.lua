@@ -8,6 +8,7 @@
 -- nothing: it was done already.
 
 -- include: wish
+-- include: chunks
 -- include: quota
 
 -- So many of a hook and an hour become dead letters: it could drive all others out.
@@ -20,7 +21,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- A write that takes no memory comes first: with it Redis lets the rest pass when it is out of memory. What drains must.
 redis.call('DEL', prefix .. ':none')
-local made, over = 0, {}
+local over, due, over_with, named = {}, {}, {}, {}
 local rates = { tonumber(take()), tonumber(take()), tonumber(take()), tonumber(take()) }
 
 -- For `explain`: nobody else knows of a mail that was not made.
@@ -33,7 +34,7 @@ for _ = 1, tonumber(take()) do
   local fid, fence, before, after, last = take(), take(), take(), take(), take() == '1'
   local body, summary, identity, oldest, number = take(), take(), take(), take(), tonumber(take())
   local frozen = prefix .. ':frozen:' .. fid
-  local known = redis.call('HMGET', frozen, 'fence', 'cursor')
+  local known = redis.call('HMGET', frozen, 'fence', 'cursor', 'holds')
   local ours = known[1] == fence and known[2] == before
   local shared = prefix .. ':body:' .. fid
   local wanted, buried, bucket = {}, {}, string.match(identity, '^/buckets/([^/#]+)')
@@ -57,25 +58,28 @@ for _ = 1, tonumber(take()) do
   end
   if ours then
     -- The first body stays: a daemon with other templates that resumes after a crash must not change the rest.
-    if redis.call('HSETNX', shared, 'bytes', body) == 1 and summary ~= '' then
-      redis.call('HSET', shared, 'summary', summary)
-    end
-    local shorter = redis.call('HEXISTS', shared, 'summary') == 1
+    local first = redis.call('HSETNX', shared, 'bytes', body) == 1
+    if first and summary ~= '' then redis.call('HSET', shared, 'summary', summary) end
+    local shorter = summary ~= '' and first or not first and redis.call('HEXISTS', shared, 'summary') == 1
     local count = #wanted + #buried
     -- The digest holds the body too: all deliveries of one step may be sent before the next step is made.
-    if redis.call('HSETNX', frozen, 'holds', 1) == 1 then count = count + 1 end
-    if last then count = count - 1 end
+    if not known[3] then count = count + 1 end
+    if last then count = count - 1 elseif not known[3] then redis.call('HSET', frozen, 'holds', 1) end
     if redis.call('HINCRBY', shared, 'refs', count) <= 0 then redis.call('DEL', shared) end
     local function store(key, one)
       local _, sender, recipient, headers, smtputf8 = unpack(one)
-      redis.call('HSET', key, 'v', 1, 'sender', sender, 'recipient', recipient, 'headers', headers, 'smtputf8', smtputf8,
-        'body', fid, 'identity', identity, 'oldest', oldest, 'first', now, 'attempts', 0, 'fence', 0)
-      if shorter then redis.call('HSET', key, 'summary', 0) end
+      local fields = { 'v', 1, 'sender', sender, 'recipient', recipient, 'headers', headers, 'smtputf8', smtputf8,
+        'body', fid, 'identity', identity, 'oldest', oldest, 'first', now, 'attempts', 0, 'fence', 0 }
+      if shorter then
+        fields[#fields + 1] = 'summary'
+        fields[#fields + 1] = 0
+      end
+      redis.call('HSET', key, unpack(fields))
     end
     for _, one in ipairs(wanted) do
       store(prefix .. ':delivery:' .. one[1], one)
-      redis.call('ZADD', deliveries, now, one[1])
-      made = made + 1
+      due[#due + 1] = now
+      due[#due + 1] = one[1]
     end
     for _, one in ipairs(buried) do
       local key = prefix .. ':dead:' .. one[1]
@@ -84,20 +88,23 @@ for _ = 1, tonumber(take()) do
       redis.call('ZADD', prefix .. ':dead', now, one[1])
     end
     -- For the page that the links in its mails lead to, as long as they are good.
-    local named = prefix .. ':subscription:' .. subscription_key(identity)
-    redis.call('HSET', named, 'identity', identity)
-    redis.call('EXPIRE', named, 63244800)
-  end
-  if ours then
+    if not named[identity] then
+      local name = prefix .. ':subscription:' .. subscription_key(identity)
+      redis.call('HSET', name, 'identity', identity)
+      redis.call('EXPIRE', name, 63244800)
+      named[identity] = true
+    end
     if last then
       redis.call('DEL', frozen, prefix .. ':frozen-lines:' .. fid)
-      redis.call('ZREM', prefix .. ':frozen', fid)
+      over_with[#over_with + 1] = fid
     else
       redis.call('HSET', frozen, 'cursor', after)
     end
   end
 end
-local told = { made }
+call('ZADD', deliveries, due)
+call('ZREM', prefix .. ':frozen', over_with)
+local told = { #due / 2 }
 for identity, numbers in pairs(over) do
   told[#told + 1] = { identity, numbers[1], numbers[2] }
 end

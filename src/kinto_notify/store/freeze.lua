@@ -43,7 +43,7 @@ if room > 0 then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, room * seen)) do
     local digest, lines = prefix .. ':digest:' .. id, prefix .. ':lines:' .. id
     local told = redis.call('HMGET', digest, 'first', 'pace', 'chain', 'interval', 'max_wait', 'identity', 'flushed', 'v',
-      'closed')
+      'closed', 'collapse')
     if not known(told[8]) then
       redis.call('ZADD', due, now + REST, id)
       newer = newer + 1
@@ -60,18 +60,20 @@ if room > 0 then
       if redis.call('EXISTS', prefix .. ':frozen:' .. fid) == 0 then
         pace(prefix .. ':pace:' .. told[2], tonumber(told[1]), tonumber(told[4]), tonumber(told[5]))
         redis.call('RENAME', digest, prefix .. ':frozen:' .. fid)
-        if redis.call('EXISTS', lines) == 1 then redis.call('RENAME', lines, prefix .. ':frozen-lines:' .. fid) end
-        local net = prefix .. ':net:' .. id
-        for _, line in ipairs(redis.call('HVALS', net)) do
-          redis.call('RPUSH', prefix .. ':frozen-lines:' .. fid, line)
+        if told[10] then
+          local net = prefix .. ':net:' .. id
+          for _, line in ipairs(redis.call('HVALS', net)) do
+            redis.call('RPUSH', prefix .. ':frozen-lines:' .. fid, line)
+          end
+          redis.call('DEL', net)
+        elseif redis.call('EXISTS', lines) == 1 then
+          redis.call('RENAME', lines, prefix .. ':frozen-lines:' .. fid)
         end
-        redis.call('DEL', net)
         redis.call('HSET', prefix .. ':frozen:' .. fid, 'frozen', now, 'cursor', 0)
         redis.call('ZADD', frozen, now, fid)
         redis.call('ZREM', due, id)
         -- For `explain`, in one order with what was filed.
         redis.call('XADD', prefix .. ':trail', 'MAXLEN', '~', 20000, '*', 'f', fid, 'd', id, 'i', told[6])
-        redis.call('EXPIRE', prefix .. ':trail', 90000)
       else
         redis.call('ZADD', due, now + lease, id)
       end
@@ -98,5 +100,6 @@ for _, fid in ipairs(redis.call('ZRANGEBYSCORE', frozen, '-inf', now, 'LIMIT', 0
     redis.call('ZREM', frozen, fid)
   end
 end
+redis.call('EXPIRE', prefix .. ':trail', 90000)
 leased[2] = newer
 return leased

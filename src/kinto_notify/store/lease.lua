@@ -9,6 +9,7 @@
 -- ''. Such a one goes nowhere and needs no permit.
 
 -- include: wish
+-- include: chunks
 
 local deliveries, prefix, limit, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local count, window, hold = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -45,7 +46,7 @@ end
 
 local due = redis.call('ZRANGEBYSCORE', deliveries, '-inf', now, 'LIMIT', 0, math.max(limit, 1))
 if #due == 0 then wait = 0 end
-local leased = { now, wait, math.min(#rates, 1), limit_learned }
+local leased, until_when = { now, wait, math.min(#rates, 1), limit_learned }, {}
 for i = 1, math.min(#due, limit) do
   local id = due[i]
   local key = prefix .. ':delivery:' .. id
@@ -56,11 +57,13 @@ for i = 1, math.min(#due, limit) do
     -- A form of another major is left to the daemons that know it. It rests, so that we meet others meanwhile.
     redis.call('ZADD', deliveries, now + 5000, id)
   elseif told[1] then
-    redis.call('ZADD', deliveries, now + lease, id)
+    until_when[#until_when + 1] = now + lease
+    until_when[#until_when + 1] = id
     local fence = redis.call('HINCRBY', key, 'fence', 1)
-    local known = redis.call('HMGET', prefix .. ':recipient:' .. string.match(id, '[^:]*$'), 'suppressed', 'reply')
+    local who = string.match(id, '[^:]*$')
+    local known = redis.call('HMGET', prefix .. ':recipient:' .. who, 'suppressed', 'reply')
     told[#told + 1] = known[1] and known[2] or ''
-    local unasked = unwanted(prefix, string.match(id, '[^:]*$'), told[7] or '', now)
+    local unasked = unwanted(prefix, who, told[7] or '', now)
     told[#told + 1] = unasked
     leased[#leased + 1] = { id, fence, unpack(told) }
     if #rates > 0 and not known[1] and unasked == '' then
@@ -72,4 +75,5 @@ for i = 1, math.min(#due, limit) do
     redis.call('ZREM', deliveries, id)
   end
 end
+call('ZADD', deliveries, until_when)
 return leased

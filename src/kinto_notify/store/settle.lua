@@ -5,6 +5,8 @@
 -- throttled | unwanted), delay in ms, reply.
 -- Returns how many were settled.
 
+-- include: chunks
+
 local deliveries, prefix, count, window = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -36,6 +38,35 @@ local function nobody(id, recipient, reply)
   redis.call('PEXPIRE', prefix .. ':recipients', kept)
 end
 
+local gone = {}
+
+local function outcome(id, field, told)
+  -- For `explain`: of what is over nothing else is left.
+  redis.call('XADD', prefix .. ':outcomes', 'MAXLEN', '~', 20000, '*', 'd', id, field, told)
+end
+
+-- A relay that took a mail knows the address.
+local function forgive(who)
+  if redis.call('DEL', prefix .. ':recipient:' .. who) == 1 then redis.call('ZREM', prefix .. ':recipients', who) end
+end
+
+-- Told by whoever it is, it is true: of a lease that is over, of a dead letter.
+local function done(id, key, known, reply)
+  local body = known[2]
+  if not known[1] then
+    local dead = prefix .. ':dead:' .. id
+    if redis.call('EXISTS', dead) == 0 then return end
+    key, body = dead, redis.call('HGET', dead, 'body')
+    redis.call('ZREM', prefix .. ':dead', id)
+  end
+  release(body)
+  -- At once, not with the others: it may be told twice in one batch.
+  redis.call('DEL', key)
+  gone[#gone + 1] = id
+  outcome(id, 'r', string.sub(reply, 1, 200))
+  settled = settled + 1
+end
+
 for i = 4, #ARGV, 5 do
   local id, fence, kind, delay, reply = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   local key, dead = prefix .. ':delivery:' .. id, prefix .. ':dead:' .. id
@@ -49,25 +80,11 @@ for i = 4, #ARGV, 5 do
     -- So does that of one the relay was asked about. What was withheld has no permit, and takes none from the others.
     redis.call('ZADD', permits, 'XX', now, id .. ':' .. fence)
   end
-  if kind == 'sent' then
-    sent = sent + 1
-    local who = string.match(id, '[^:]*$')
-    if redis.call('DEL', prefix .. ':recipient:' .. who) == 1 then redis.call('ZREM', prefix .. ':recipients', who) end
-  end
   throttled = throttled or kind == 'throttled'
   if kind == 'sent' then
-    local where = known[1] and key or dead
-    if redis.call('EXISTS', where) == 1 then
-      release(redis.call('HGET', where, 'body'))
-      redis.call('DEL', where)
-      redis.call('ZREM', deliveries, id)
-      redis.call('ZREM', prefix .. ':dead', id)
-      redis.call('HINCRBY', prefix .. ':totals', 'sent', 1)
-      -- For `explain`: of what is sent nothing else is left.
-      redis.call('XADD', prefix .. ':outcomes', 'MAXLEN', '~', 20000, '*', 'd', id, 'r', string.sub(reply, 1, 200))
-      redis.call('EXPIRE', prefix .. ':outcomes', 90000)
-      settled = settled + 1
-    end
+    sent = sent + 1
+    forgive(string.match(id, '[^:]*$'))
+    done(id, key, known, reply)
   elseif known[1] == fence then
     settled = settled + 1
     -- The lease is over: the same settlement, told again since its answer was lost, must do nothing.
@@ -80,8 +97,7 @@ for i = 4, #ARGV, 5 do
       redis.call('DEL', key)
       redis.call('ZREM', deliveries, id)
       redis.call('HINCRBY', prefix .. ':totals', 'unwanted', 1)
-      redis.call('XADD', prefix .. ':outcomes', 'MAXLEN', '~', 20000, '*', 'd', id, 'u', reply)
-      redis.call('EXPIRE', prefix .. ':outcomes', 90000)
+      outcome(id, 'u', reply)
     elseif kind == 'deferred' or kind == 'summarised' then
       if kind == 'summarised' then redis.call('HSET', key, 'summary', 1) end
       redis.call('HINCRBY', key, 'attempts', 1)
@@ -99,6 +115,9 @@ for i = 4, #ARGV, 5 do
     end
   end
 end
+call('ZREM', deliveries, gone)
+if #gone > 0 then redis.call('HINCRBY', prefix .. ':totals', 'sent', #gone) end
+redis.call('EXPIRE', prefix .. ':outcomes', 90000)
 if limited then redis.call('PEXPIRE', permits, math.max(window, 10000) + 3600000) end
 
 -- What the relay took in this second and in the one before it: where no rate is set, this is what it lets us have.
