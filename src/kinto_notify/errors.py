@@ -41,6 +41,12 @@ class StoreUnavailable(Unavailable):
     """Redis did not take or answer a command; the same call may succeed later."""
 
 
+class StreamHeld(StoreUnavailable):
+    """Redis is nearly full: it is given nothing more until there is room."""
+
+    exit_code = 75
+
+
 class OutboxUnavailable(Unavailable):
     """Kinto's database did not take or answer a statement of ours; the same call may succeed later."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from kinto_notify.errors import ConfigError
 from kinto_notify.herald import Herald
 from kinto_notify.patience import wait_for
+from kinto_notify.pressure import Admission, admit
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
 from kinto_notify.store.overview import examine, overview
@@ -45,6 +46,7 @@ class Housekeeping:
         self._trail = Trail(client)
         self._paused: Mapping[str, int] = {}
         self._examined = False
+        self._admission = Admission.OPEN
 
     async def step(self, stop: asyncio.Event) -> None:
         """Do all of it once, and wait some seconds."""
@@ -57,6 +59,9 @@ class Housekeeping:
         await self._pauses.finish()
         seen = await overview(self._client)
         self._telemetry.waiting(seen.numbers(), self._busy())
+        # What the relays decide too, from the same numbers.
+        self._admission = admit(self._admission, seen.load.level)
+        self._telemetry.pressure(seen.load, self._admission)
         self._totals(now, seen.totals)
         self._tell_of_pauses(seen.paused)
         await self._herald.work()

@@ -64,6 +64,9 @@ class Metrics:
             registry=self.registry,
         )
         self._waiting = Gauge("kinto_notify_waiting", "What waits in Redis, by kind", ["kind"], registry=self.registry)
+        self._pressure = Gauge(
+            "kinto_notify_pressure", "How full Redis is, 1 being full", ["kind"], registry=self.registry
+        )
         self._sessions = Gauge("kinto_notify_sessions_busy", "SMTP sessions at work now", registry=self.registry)
         self._learned_rate = Gauge("kinto_notify_learned_rate", "Mails a second if throttled", registry=self.registry)
 
@@ -72,6 +75,8 @@ class Metrics:
         self._relay_up.set(1)
         for room in _ROOMS:
             self._store_up.labels(room).set(1)
+        for kind in ("memory", "backlog"):
+            self._pressure.labels(kind)
         for result in ("filed", "known", "buried", "lost", "moved"):
             self._events.labels(result)
         for result in ("composed", "empty", "buried"):

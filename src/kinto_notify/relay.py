@@ -91,17 +91,17 @@ class Relay:
         stream = self._make_stream() if self._make_stream is not None else None
         trouble = Trouble(self._depth)
         next_upkeep = 0.0
-        while not stop.wait(trouble.pause() or _POLL_SECONDS):
+        while not stop.wait(trouble.pause() or max(_POLL_SECONDS, stream.rest if stream is not None else 0.0)):
             try:
                 if time.monotonic() >= next_upkeep:
                     next_upkeep = time.monotonic() + _UPKEEP_SECONDS
                     self._upkeep(stream)
                 self._outbox.retry()
                 if stream is not None:
-                    self._publish(stream, lambda: stop.wait(_BREATHE_SECONDS))
+                    self._publish(stream, lambda: self._breathe(stream))
                 trouble.over()
             except StoreUnavailable as error:
-                trouble.met(str(error))
+                trouble.met(error)
             except OutboxUnavailable as error:
                 trouble.met(f"PostgreSQL: {error}")
             except OSError as error:
@@ -135,8 +135,12 @@ class Relay:
     def _pump(self, orphan: Source, stream: Stream) -> int:
         published = pump(orphan, stream)
         if published == BATCH_ROWS:
-            self._stop.wait(_BREATHE_SECONDS)
+            self._breathe(stream)
         return published
+
+    def _breathe(self, stream: Stream) -> bool:
+        """Rest between two full batches, the longer the fuller Redis is; tell whether the process ends."""
+        return self._stop.wait(max(_BREATHE_SECONDS, stream.rest))
 
     def _depth(self) -> Depth:
         depth, more = self._outbox.depth(), Depth()

@@ -14,6 +14,7 @@ from kinto_notify.delivery import Deferred, Delivery, Outcome, Refused, Sent
 from kinto_notify.digest import FrozenDigest
 from kinto_notify.masking import hashed, without_addresses
 from kinto_notify.metrics import Metrics
+from kinto_notify.pressure import Admission, Load
 
 LogFormat = Literal["console", "json"]
 
@@ -48,6 +49,7 @@ class Telemetry(Metrics):
         self._down: dict[str, str] = {}
         self._told_newer = False
         self._learned: float | None = None
+        self._admission = Admission.OPEN
 
     # The daemon's life.
 
@@ -126,9 +128,8 @@ class Telemetry(Metrics):
     def entries_lost(self, entries: list[str]) -> None:
         """Entries were trimmed from the stream before we read them (not by us)."""
         self._events.labels("lost").inc(len(entries))
-        self._log.error(
-            "entries lost from the stream", number=len(entries), entries=entries[:20], hint="kinto-notify replay"
-        )
+        told = {"number": len(entries), "entries": entries[:20]}
+        self._log.error("entries lost from the stream", **told, hint="kinto-notify replay")
 
     def entries_stranded(self, number: int) -> None:
         """Entries were filed that were pending with nobody: somebody had deleted their consumer."""
@@ -169,11 +170,8 @@ class Telemetry(Metrics):
 
     def attempt(self, delivery: Delivery, outcome: Outcome, age_ms: int) -> None:
         """One line for each attempt."""
-        told = {
-            "delivery": delivery.id,
-            "to": self.address(delivery.recipient),
-            "reply": self.masked(str(outcome.reply)),
-        }
+        reply = self.masked(str(outcome.reply))
+        told = {"delivery": delivery.id, "to": self.address(delivery.recipient), "reply": reply}
         match outcome:
             case Sent():
                 self._deliveries.labels("sent").inc()
@@ -278,10 +276,19 @@ class Telemetry(Metrics):
             self._waiting.labels(kind).set(number)
         self._sessions.set(sessions)
 
+    def pressure(self, load: Load, admission: Admission) -> None:
+        """How full Redis is, and so what the relays do: said when they slow down, stop, and are free again."""
+        self._pressure.labels("memory").set(load.memory)
+        self._pressure.labels("backlog").set(load.backlog)
+        before, self._admission = self._admission, admission
+        if before is not admission is Admission.OPEN:
+            self._log.info("redis has room again", load=str(load))
+        elif before is not admission:
+            self._log.warning("redis is nearly full", relays=admission.value, load=str(load))
+
     def dry(self, subject: str, recipients: list[str], size: int) -> None:
         """`DRY_RUN`: what would have been sent."""
-        told = [self.address(recipient) for recipient in recipients]
-        self._log.info("would send", subject_length=len(subject), size=size, to=told)
+        self._log.info("would send", subject_length=len(subject), size=size, to=[*map(self.address, recipients)])
 
     def address(self, address: str) -> str:
         """Write an address the way logs may show it."""

@@ -55,6 +55,11 @@ def events_key(namespace: str) -> str:
     return f"{{{namespace}}}:events"
 
 
+def filed_key(namespace: str) -> str:
+    """Name the sorted set of the entries that the daemon has filed and that still stand in the stream."""
+    return f"{{{namespace}}}:filed"
+
+
 _id_lock = threading.Lock()
 _last_id = 0
 

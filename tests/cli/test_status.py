@@ -23,6 +23,9 @@ def numbers(desk: Desk) -> dict[str, object]:
     assert told.pop("server").startswith(("Redis ", "Valkey "))
     assert told.pop("namespace") == desk.namespace
     totals = told.pop("totals")
+    load = told.pop("load")
+    assert load["used"] > load["limit"] == 0
+    assert load["unfiled"] <= told["stream"]
     return told | {"totals": {name: number for name, number in totals.items() if number and name != "batches"}}
 
 

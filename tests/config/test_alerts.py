@@ -12,6 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import kinto_notify
+from kinto_notify.pressure import Load
 from kinto_notify.store.overview import Overview
 from kinto_notify.telemetry import Telemetry
 
@@ -34,7 +35,7 @@ def samples() -> dict[str, set[tuple[str, str]]]:
 
 
 def empty() -> dict[str, Any]:
-    return dict.fromkeys(Overview.__slots__, 0) | {"totals": {}, "paused": {}, "outages": ()}
+    return dict.fromkeys(Overview.__slots__, 0) | {"totals": {}, "paused": {}, "outages": (), "load": Load(0, 0, 0)}
 
 
 def test_each_rule_is_whole() -> None:

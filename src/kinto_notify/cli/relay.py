@@ -66,12 +66,12 @@ def _serve(drain: Drain, stop: threading.Event) -> None:
     """Publish what comes until told to stop; Redis, database or spool directory may be away meanwhile."""
     trouble = Trouble(drain.depth)
     with closing(drain):
-        while not stop.wait(trouble.pause() or _POLL_SECONDS):
+        while not stop.wait(trouble.pause() or max(_POLL_SECONDS, drain.rest)):
             try:
                 drain.turn()
                 trouble.over()
             except StoreUnavailable as error:
-                trouble.met(str(error))
+                trouble.met(error)
             except OutboxUnavailable as error:
                 trouble.met(f"PostgreSQL: {error}")
             except OSError as error:

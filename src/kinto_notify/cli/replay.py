@@ -5,13 +5,20 @@ so that only what Redis lost makes mails; but a Redis that lost all has also los
 """
 
 import argparse
+import sys
+import time
 from pathlib import Path
 
 from kinto_notify.cli.moment import parse_since
+from kinto_notify.errors import StreamHeld
 from kinto_notify.outbox.ini import read_ini
 from kinto_notify.outbox.kept import batches, kept_since
 from kinto_notify.outbox.settings import OutboxSettings
+from kinto_notify.outbox.split import Entry
 from kinto_notify.outbox.stream import Stream
+
+#: While Redis is nearly full, we look this often whether the daemons have made room.
+_HELD_SECONDS = 1.0
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,8 +47,24 @@ def _replay(settings: OutboxSettings, since: int, *, dry: bool) -> int:
     try:
         for batch in batches(kept_since(settings, since)):
             if not dry:
-                stream.append([kept.entry for kept in batch])
+                _append(stream, [kept.entry for kept in batch])
             published += len(batch)
     finally:
         stream.close()
     return published
+
+
+def _append(stream: Stream, entries: list[Entry]) -> None:
+    """Append a batch; wait for room as long as it takes, since a replay begins anew each time it is called."""
+    told = False
+    while True:
+        try:
+            stream.append(entries)
+        except StreamHeld as held:
+            if not told:
+                print(f"{held}: waiting for the daemons to make room", file=sys.stderr)
+            told = True
+            time.sleep(_HELD_SECONDS)
+        else:
+            time.sleep(stream.rest)
+            return

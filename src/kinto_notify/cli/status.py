@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 from kinto_notify.cli.moment import shown_moment
+from kinto_notify.pressure import SLOW
 from kinto_notify.store.client import Client
 from kinto_notify.store.overview import Overview, examine, overview
 from kinto_notify.store.pauses import EVERY
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  paused since {shown_moment(since)}: {'all' if name == EVERY else name}")
     for one in told.outages:
         print(f"  relay not used since {shown_moment(one.opened)}: {one.relay}, at daemon {one.daemon}: {one.fault}")
+    if told.load.level >= SLOW:
+        print(f"  {told.load}: the relays are slowed or held, Kinto's outbox keeps what is written")
     for line in remark_lines(noted):
         print(f"  {line}")
     print("so far")

@@ -18,7 +18,7 @@ from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.directory import SpoolDirectory
 from kinto_notify.outbox.postgresql import Table
 from kinto_notify.outbox.progress import Progress
-from kinto_notify.outbox.pump import pump
+from kinto_notify.outbox.pump import Source, pump
 from kinto_notify.outbox.settings import OutboxSettings
 from kinto_notify.outbox.spool_reader import SpoolReader
 from kinto_notify.outbox.storage import StorageView
@@ -50,7 +50,7 @@ class Drain:
 
     def turn(self) -> int:
         """Publish all that waits now; return how many entries that were."""
-        published = self._adoption.turn(lambda source: pump(source, self._stream))
+        published = self._adoption.turn(self._pump)
         if self._all:
             living = self._directory.live()
             self._settled = {path: self._settled[path] for path in living if path in self._settled}
@@ -58,6 +58,16 @@ class Drain:
             published += sum(self._live(path) for path in living)
         self._directory.purge(self._retention)
         return published + self._from_table()
+
+    @property
+    def rest(self) -> float:
+        """The seconds to rest before the next batch: none, until Redis fills."""
+        return self._stream.rest
+
+    def _pump(self, source: Source) -> int:
+        if published := pump(source, self._stream):
+            time.sleep(self.rest)
+        return published
 
     def _from_table(self) -> int:
         if time.monotonic() >= self._next_upkeep:
@@ -69,6 +79,7 @@ class Drain:
         published = 0
         while self._table is not None and (batch := self._table.turn(self._stream.append)):
             published += batch
+            time.sleep(self.rest)
         return published
 
     def depth(self) -> Depth:
@@ -100,7 +111,7 @@ class Drain:
                 return 0
             # Opened each time, so that its lock is free for whoever adopts the file, and for another relay.
             with contextlib.closing(SpoolReader(path)) as reader:
-                while batch := pump(reader, self._stream):
+                while batch := self._pump(reader):
                     published += batch
                 if reader.done(size):
                     self._settled[path] = size

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from kinto_notify.errors import StreamHeld
 from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.spool_reader import Waiting
 from kinto_notify.outbox.stream import Stream
@@ -19,9 +20,11 @@ logger = logging.getLogger(__name__)
 
 #: Rows and bytes of one pipeline. Encoding a batch is Python: a request thread may wait as long as that takes.
 BATCH_ROWS = 100
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 1024 * 1024
 _BACKOFF_FIRST = 0.2
 _BACKOFF_LAST = 15.0
+#: Whether there is room again is cheap to ask, and what waits for it should not wait longer than that.
+_HELD_SECONDS = 1.0
 _TELL_AGAIN_SECONDS = 60.0
 
 
@@ -52,17 +55,20 @@ class Trouble:
         self._attempts = 0
         self._since = 0.0
         self._told = 0.0
+        self._longest = _BACKOFF_LAST
 
     def pause(self) -> float:
         """Return the seconds until the next attempt; 0 when all is well."""
         if not self._attempts:
             return 0.0
-        full = min(_BACKOFF_LAST, _BACKOFF_FIRST * 2.0 ** min(self._attempts - 1, 10))
+        full = min(self._longest, _BACKOFF_FIRST * 2.0 ** min(self._attempts - 1, 10))
         # Half of it is random, so that many workers do not come back at once.
         return full * (0.5 + random.random() / 2)  # noqa: S311 - not a secret
 
-    def met(self, why: str) -> None:
-        """Note a failed attempt."""
+    def met(self, fault: Exception | str) -> None:
+        """Note a failed attempt, and why."""
+        why = str(fault)
+        self._longest = _HELD_SECONDS if isinstance(fault, StreamHeld) else _BACKOFF_LAST
         self._attempts += 1
         if self._attempts == 1:
             self._since = self._told = time.monotonic()

@@ -1,7 +1,8 @@
 """The near end of the Redis stream: connect, and append entries in one round trip.
 
 In: entries. Out: whether Redis has all of them. Raises `StoreUnavailable` with the reason, without any password; after
-it, some of the entries may be in the stream: appending them again is safe, their event ids are the same.
+it, some of the entries may be in the stream: appending them again is safe, their event ids are the same. `StreamHeld`
+while Redis is nearly full: nothing was appended.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import redis
 
 from kinto_notify import wire
 from kinto_notify.errors import StoreUnavailable
+from kinto_notify.outbox.admission import Gate
 from kinto_notify.outbox.brief import complete
 from kinto_notify.outbox.redis_url import connect
 from kinto_notify.outbox.split import Entry
@@ -24,18 +26,27 @@ class Stream:
         self._namespace = namespace
         self._retention = retention
         self._client: Any = None
+        self._gate = Gate(namespace)
+
+    @property
+    def rest(self) -> float:
+        """The seconds to rest before the next batch: none, until Redis fills."""
+        return self._gate.rest
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Append all entries, in order, or raise; those in brief are told at length."""
         try:
             if self._client is None:
                 self._connect()
+            server = self._server()
+            self._gate.pass_through(server)
             # All or nothing: were one of them refused, those after it would overtake it.
-            with self._server().pipeline(transaction=True) as pipe:
+            with server.pipeline(transaction=True) as pipe:
                 for entry in map(complete, entries):
                     fields = {wire.FIELD_VERSION: wire.VERSION, wire.FIELD_EVENT: entry.body}
                     pipe.xadd(wire.events_key(self._namespace), fields)
                 pipe.execute()
+            self._gate.appended(len(entries), sum(len(entry.body) for entry in entries))
         except (redis.RedisError, OSError) as error:
             self.close()
             raise StoreUnavailable(_reason(error)) from None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from kinto_notify.notice import Outage
+from kinto_notify.pressure import Load, load
 from kinto_notify.store.circuits import Circuits
 from kinto_notify.store.client import REDIS_FLOOR, Client, translated
 from kinto_notify.store.pauses import PARKED_MS, Pauses
@@ -16,7 +17,7 @@ class Overview:
     """Numbers at one moment. `lag` is how many entries nobody has read, None where the server can't tell.
 
     `open_digests` has those in it that are due or paused. `paused` are the paused subscriptions (`*`: all) and since
-    when, in milliseconds. `outages` are relays that a daemon cannot use now.
+    when, in milliseconds. `outages` are relays that a daemon cannot use now. `load` is how full Redis is.
     """
 
     stream: int
@@ -32,6 +33,7 @@ class Overview:
     totals: dict[str, int]
     paused: Mapping[str, int]
     outages: tuple[Outage, ...]
+    load: Load
 
     def numbers(self) -> dict[str, int]:
         """Return what waits, by kind."""
@@ -62,7 +64,10 @@ async def overview(client: Client) -> Overview:
         pipe.zcard(client.key("deliveries"))
         pipe.zcount(client.key("deliveries"), "-inf", now)
         pipe.zcard(client.key("dead"))
-        stream, opened, ripe, parked, frozen, deliveries, due, dead = cast(list[int], await pipe.execute())
+        pipe.zcard(client.key("filed"))
+        pipe.info("memory")
+        *counts, memory = await pipe.execute()
+        stream, opened, ripe, parked, frozen, deliveries, due, dead, filed = cast(list[int], counts)
         groups = await client.redis.xinfo_groups(client.stream) if stream else []
     # Before any daemon ran there is no group, and all is unread.
     pending, lag = 0, cast(int | None, stream)
@@ -73,7 +78,8 @@ async def overview(client: Client) -> Overview:
     totals = {name: int(value) for name, value in (await client.hash("totals")).items()}
     paused = await Pauses(client).all()
     outages = tuple(one for one in (await Circuits(client).all(now)).values() if one.closed is None)
-    return Overview(stream, pending, lag, opened, ripe, parked, frozen, deliveries, due, dead, totals, paused, outages)
+    counted = (stream, pending, lag, opened, ripe, parked, frozen, deliveries, due, dead)
+    return Overview(*counted, totals, paused, outages, load(memory, stream, filed))
 
 
 def _number(value: object) -> int | None:

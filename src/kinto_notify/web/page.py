@@ -18,6 +18,7 @@ from kinto_notify.compose.composer import Parts
 from kinto_notify.compose.plain import one_line
 from kinto_notify.in_words import filters_in_words, rules_in_words
 from kinto_notify.notice import NOTICE_IDENTITY, plain_reason
+from kinto_notify.pressure import SLOW, Load
 from kinto_notify.store.pauses import EVERY
 from kinto_notify.store.recent import COUNTED, OpenDigest, Recent, RecentMail
 from kinto_notify.subscription import FILE_HOME, Subscription
@@ -68,6 +69,7 @@ def status_page(status: Status) -> str:
         _section("Mails that wait", _mails(status, status.recent.waiting), "", _more(20, seen.deliveries)),
         _section("Dead letters", _dead(status)),
         _section("Relays out of use", _relays(status)),
+        *([_section("Redis", _room(seen.load))] if seen.load.level >= SLOW else ()),
     )
     now = status.recent.now
     content = _page(
@@ -165,6 +167,10 @@ def _relays(status: Status) -> Iterator[Html]:
     for one in status.recent.overview.outages:
         told = f"since {_moment(status, one.opened)}, at daemon {one.daemon} · {status.masked(one.fault)}"
         yield _row(one.relay, "✕ not used", "bad", told)
+
+
+def _room(load: Load) -> Iterator[Html]:
+    yield _row("nearly full", "‖ slowed or held", "held", f"{load}; Kinto's outbox keeps what is written meanwhile")
 
 
 # Their parts.
