@@ -22,6 +22,8 @@ EVERYONE = "*"
 GROUP_BY_CHANGE = "change"
 #: Each mail that follows at once on another makes the interval grow by this factor, up to `max_wait`.
 INTERVAL_GROWTH = 1.5
+#: A mail that was held up for so long says so: its reader would take it for news.
+LATE_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ class Filing:
 class FrozenDigest:
     """A digest that takes nothing more. `frozen` is its date in every retry; `cursor` how many recipients are done.
 
-    `oldest` is when the first of its changes was captured, by the clock of Kinto's host; 0 if nobody asks.
+    `oldest` is when the first of its changes was captured, by the clock of Kinto's host, `due` when it should have been
+    frozen; 0 if nobody asks.
     """
 
     id: str
@@ -168,6 +171,13 @@ class FrozenDigest:
     #: `net`: lines and counters are of what is left of all changes; `raw`: too many objects for that.
     collapse: Literal["", "net", "raw"] = ""
     oldest: int = 0
+    due: int = 0
+
+    @property
+    def late(self) -> bool:
+        """Tell whether something held it up: on the way here, or when it was due. What a subscription waits is not."""
+        held = self.first - self.oldest if self.oldest else 0
+        return max(held, self.frozen - self.due if self.due else 0) >= LATE_MS
 
     @property
     def changes(self) -> int:

@@ -37,6 +37,13 @@ BATCH_BYTES = 1024 * 1024
 CLAIM_EVERY_S = 15.0
 TIDY_EVERY_S = 5.0
 LOOK_EVERY_S = 0.5
+#: Stands in an entry that was a dead letter (`revive.lua`).
+AGAIN = b"again"
+#: Days are measured: by what was said of the time so long ago.
+ASK_EVERY_S = 60.0
+#: Unless the settings say otherwise.
+TOO_OLD_MS = 7 * 86_400_000
+TOO_OLD = "too old to be news when it came: 'kinto-notify dead-letters retry' mails it all the same"
 
 
 class Intake:
@@ -53,6 +60,7 @@ class Intake:
         telemetry: Telemetry,
         *,
         keep_ms: int,
+        too_old_ms: int = TOO_OLD_MS,
         due: Callable[[int], None],
         switched_off: Callable[[str], None] = lambda identity: None,
         remarks: Remarks | None = None,
@@ -63,6 +71,10 @@ class Intake:
         self._catalogue = catalogue
         self._telemetry = telemetry
         self._keep_ms = keep_ms
+        self._too_old_ms = too_old_ms
+        #: What was captured before this (ms) is not news any more.
+        self._since = 0
+        self._next_question = 0.0
         self._due = due
         self._switched_off = switched_off
         self._remarks = remarks
@@ -89,6 +101,7 @@ class Intake:
             if not self._read:
                 lost = await self._receive(await self._next(wait=wait))
             await self._look_at_wishes()
+            await self._look_at_time()
             filed = await self._file_some()
             found = await self._tidy()
         except BaseException:
@@ -110,6 +123,11 @@ class Intake:
         if (found := await self._preferences.dailies(self._dailies_mark)) is not None:
             self._dailies_mark, self._dailies = found
         self._next_look = time.monotonic() + LOOK_EVERY_S
+
+    async def _look_at_time(self) -> None:
+        if time.monotonic() >= self._next_question:
+            self._since = await self._stream.now() - self._too_old_ms
+            self._next_question = time.monotonic() + ASK_EVERY_S
 
     async def _receive(self, entries: Sequence[Entry]) -> int:
         """Take entries in hand; return how many were lost: trimmed by somebody else, they come without fields."""
@@ -134,13 +152,16 @@ class Intake:
                     return 1
                 break
             taken.append(self._read.popleft())
-            good, bad = sort(taken[-1:], self._catalogue(), dailies=self._dailies)
+            good, bad = self._sort(taken[-1:])
             filed += good
             poison += bad
             size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
         await self._file(taken, filed, poison)
         await self._tell_of_hooks()
         return len(taken)
+
+    def _sort(self, entries: Sequence[Entry]) -> tuple[list[Filed], list[Poison]]:
+        return sort(entries, self._catalogue(), dailies=self._dailies, since=self._since)
 
     async def _tell_of_hooks(self) -> None:
         for remark in self._catalogue().hooks.remarks():
@@ -174,7 +195,7 @@ class Intake:
                 poison = [Poison(entry, f"ended the daemon {FATAL_TIMES} times while it was handled alone")]
                 self._tell(await self._stream.file((), poison), poison)
             else:
-                await self._file([entry], *sort([entry], self._catalogue(), dailies=self._dailies))
+                await self._file([entry], *self._sort([entry]))
         except StoreUnavailable:
             with contextlib.suppress(StoreUnavailable):
                 await self._alone.end(entry.id)
@@ -188,7 +209,7 @@ class Intake:
             if len(entries) > 1:
                 # One of them is too much for Redis: alone, the others go through.
                 for entry in entries:
-                    await self._file([entry], *sort([entry], self._catalogue(), dailies=self._dailies))
+                    await self._file([entry], *self._sort([entry]))
                 return
             poison = [Poison(entry, "Redis refuses to file it") for entry in entries]
             result = await self._stream.file((), poison)
@@ -220,17 +241,24 @@ def sort(
     catalogue: Catalogue,
     tell: Tell | None = None,
     dailies: Dailies | None = None,
+    since: int = 0,
 ) -> tuple[list[Filed], list[Poison]]:
-    """Decide for each entry where it goes, or why it can't go anywhere. Pure, but for `tell` (see `file_event`)."""
+    """Decide for each entry where it goes, or why it can't go anywhere. Pure, but for `tell` (see `file_event`).
+
+    What was captured before `since` (ms) goes nowhere, unless somebody wants it tried again.
+    """
     filed: list[Filed] = []
     poison: list[Poison] = []
     for entry in entries:
         try:
             event = parse_entry(entry.fields)
+            made = _made(event, entry)
+            if 0 < made < since and AGAIN not in entry.fields:
+                poison.append(Poison(entry, TOO_OLD))
+                continue
             filings = file_event(
                 event, catalogue.subscriptions_of(event), catalogue.allows, tell or catalogue.hooks.tell
             )
-            made = _made(event, entry)
             # No change can be younger than its entry: the clocks of two hosts differ.
             filed.append(
                 Filed(

@@ -40,6 +40,7 @@ class Letterhead:
             ("X-Kinto-Bucket", seen.bucket_id),
             ("X-Kinto-Collection", seen.collection_id),
             ("X-Kinto-Action", one_line(actions, phrases.MAX_SUBJECT)),
+            ("X-Kinto-Late", seen.late),
             ("X-Kinto-Reason", one_line(presentation.identity, phrases.MAX_SUBJECT)),
         )
         return b"".join(

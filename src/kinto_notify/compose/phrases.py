@@ -128,6 +128,15 @@ def _minute(when: datetime) -> str:
     return f"{when.hour:02}:{when.minute:02}"
 
 
+def late(oldest: datetime | None, written: datetime | None) -> str:
+    """Say how old the news of a mail is that was held up."""
+    if oldest is None or written is None:
+        return ""
+    hours = max(round((written - oldest).total_seconds() / 3600), 1)
+    age = plural(hours, "hour") if hours < 48 else plural(round(hours / 24), "day")
+    return f"This mail is late: it was held up, and its oldest change was made {age} before it, on {full(oldest)}."
+
+
 def actors(user_ids: Sequence[str], complete: bool) -> str:
     """Return who did it: up to two by name, `and 3 others`; who did what is not listed (not `complete`) is unknown."""
     names = list(dict.fromkeys(user_ids))

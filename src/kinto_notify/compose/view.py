@@ -102,6 +102,8 @@ class View:
     contact: str
     #: How the totals are to be read, where that is not plain.
     note: str = ""
+    #: That the mail was held up; else empty.
+    late: str = ""
     #: The recipient's own page, or nothing.
     unsubscribe: str = ""
     #: The text that a hook brought along, instead of the changes.
@@ -164,8 +166,13 @@ def view(
         home=home_phrase(presentation.home),
         reason=_reason(presentation),
         contact=contact,
+        late=_late(digest, zone) if digest.late else "",
         note={"net": NOTE_NET, "raw": NOTE_RAW}.get(digest.collapse, ""),
     )
+
+
+def _late(digest: FrozenDigest, zone: tzinfo) -> str:
+    return phrases.late(phrases.moment(digest.oldest or digest.first, zone), phrases.moment(digest.frozen, zone))
 
 
 def home_phrase(home: str) -> str:

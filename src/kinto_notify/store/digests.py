@@ -165,6 +165,7 @@ def _frozen(fid: bytes, flat: Sequence[bytes], lines: Sequence[bytes]) -> Frozen
         first=int(fields["first"]),
         oldest=int(fields.get("oldest", fields["first"])),
         frozen=int(fields["frozen"]),
+        due=int(float(fields.get("due", "0"))),
         cursor=int(fields["cursor"]),
         fence=int(fields["fence"]),
         collapse="" if "collapse" not in fields else "raw" if "raw" in fields else "net",

@@ -69,7 +69,7 @@ if room > 0 then
         elseif redis.call('EXISTS', lines) == 1 then
           redis.call('RENAME', lines, prefix .. ':frozen-lines:' .. fid)
         end
-        redis.call('HSET', prefix .. ':frozen:' .. fid, 'frozen', now, 'cursor', 0)
+        redis.call('HSET', prefix .. ':frozen:' .. fid, 'frozen', now, 'cursor', 0, 'due', redis.call('ZSCORE', due, id))
         redis.call('ZADD', frozen, now, fid)
         redis.call('ZREM', due, id)
         -- For `explain`, in one order with what was filed.

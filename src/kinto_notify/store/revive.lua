@@ -9,7 +9,8 @@ local kind = redis.call('HGET', key, 'kind')
 if not kind then return nil end
 if kind == 'entry' then
   local entry = redis.call('HMGET', key, 'entry_v', 'entry_event')
-  redis.call('XADD', stream, '*', 'v', entry[1], 'event', entry[2])
+  -- One that had become too old would be buried again at once.
+  redis.call('XADD', stream, '*', 'v', entry[1], 'event', entry[2], 'again', 1)
   redis.call('DEL', key)
 elseif kind == 'digest' then
   local fid = string.sub(id, 8)

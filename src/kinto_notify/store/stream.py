@@ -215,6 +215,10 @@ class Stream:
         async with translated():
             await self._client.redis.xack(self._client.stream, GROUP, *entries)
 
+    async def now(self) -> int:
+        """Return the time by which all is measured, in milliseconds."""
+        return await self._client.time()
+
     async def trim(self, keep: int) -> int:
         """Remove filed entries that every other group has read and acknowledged too, or that are older than `keep` ms.
 
