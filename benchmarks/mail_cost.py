@@ -1,6 +1,6 @@
 """What a mail costs: ours, what one would take instead, and the bounds, interleaved in one run.
 
-    python benchmarks/mail_cost.py [singles far latency ...] [--rounds 5]
+    python benchmarks/mail_cost.py [singles far digests backlog fanout latency two] [--rounds 5] [--profile]
 
 In: nothing but this machine, with Postfix' `smtp-sink` and `smtp-source`. Out: for each row what everybody took, and at
 the end the table in Markdown: ours, the reference of the same run, the ratio, what must be, and whether it holds. Ends
@@ -18,7 +18,7 @@ from pathlib import Path
 # What tests use to start servers is used here too.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from mails import far, latency, singles
+from mails import backlog, digests, fanout, far, latency, profile, singles, two
 from mails.sink import Missing, find
 from mails.turns import ROUNDS
 from mails.verdict import HEAD, Line
@@ -27,7 +27,11 @@ from mails.verdict import HEAD, Line
 ROWS: Mapping[str, Callable[[int], tuple[list[Line], str]]] = {
     "singles": singles.measure,
     "far": far.measure,
+    "digests": digests.measure,
+    "backlog": backlog.measure,
+    "fanout": fanout.measure,
     "latency": latency.measure,
+    "two": two.measure,
 }
 
 
@@ -35,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="row", help=f"only these of {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--profile", action="store_true", help="tell where our processor time goes, and nothing else")
     asked = parser.parse_args()
     if unknown := set(asked.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
@@ -44,6 +49,9 @@ def main() -> int:
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 69
+    if asked.profile:
+        print(profile.profile())
+        return 0
     began, table = time.monotonic(), []
     for name in asked.rows or ROWS:
         print(f"\n## {name} (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors)\n", flush=True)

@@ -5,13 +5,14 @@ its processes) the events are put where it looks for them, its own way, and the 
 nobody's start-up and nobody's queueing is timed.
 """
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import redis
@@ -21,7 +22,7 @@ from mails.used import processor
 
 PEERS = Path(__file__).parents[1] / "peers"
 #: To redis-py 8 a blocked client is one that hangs, unless told.
-_PATIENCE_S = 120
+PATIENCE_S = 120
 
 
 class Contestant(Server):
@@ -34,7 +35,7 @@ class Contestant(Server):
         self.redis_url, self.smtp_port = redis_url, smtp_port
 
     @abstractmethod
-    def give(self, events: Sequence[bytes]) -> None:
+    def give(self, events: Iterable[bytes]) -> None:
         """Put events where it looks for them."""
 
     def settle(self) -> None:
@@ -80,10 +81,10 @@ class Peer(Contestant):
 class ListPeer(Peer):
     """One that pops from a Redis list, which anybody may push to."""
 
-    def give(self, events: Sequence[bytes]) -> None:
-        with redis.Redis.from_url(self.redis_url, socket_timeout=_PATIENCE_S) as client:
-            for start in range(0, len(events), 1000):
-                client.lpush(self.name, *events[start : start + 1000])
+    def give(self, events: Iterable[bytes]) -> None:
+        with redis.Redis.from_url(self.redis_url, socket_timeout=PATIENCE_S) as client:
+            for batch in batches(events):
+                client.lpush(self.name, *batch)
 
     def command(self) -> Sequence[str]:
         program, script, *rest = self.arguments()
@@ -93,11 +94,18 @@ class ListPeer(Peer):
 class QueuePeer(Peer):
     """One whose queue only its own client can fill: `python SCRIPT give FILE`."""
 
-    def give(self, events: Sequence[bytes]) -> None:
+    def give(self, events: Iterable[bytes]) -> None:
         file = self.directory / f"{self.name}.jsonl"
         file.write_bytes(b"\n".join(events))
         command = [self.python, str(PEERS / self.script), "give", str(file)]
         subprocess.run(command, check=True, env={**os.environ, **self.environment()})
+
+
+def batches(events: Iterable[bytes], size: int = 1000) -> Iterator[tuple[bytes, ...]]:
+    """Cut them in pieces that one command of Redis takes."""
+    remaining = iter(events)
+    while batch := tuple(itertools.islice(remaining, size)):
+        yield batch
 
 
 def until(done: Callable[[], bool], limit: float = 60.0) -> None:

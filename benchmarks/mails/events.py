@@ -31,13 +31,8 @@ def event() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def events(number: int, *, collections: int = 1) -> list[bytes]:
-    """Return so many, going round the collections."""
-    return list(stream_of(number, collections=collections))
-
-
 def stream_of(number: int, *, collections: int = 1) -> Iterator[bytes]:
-    """Make so many, one by one: a million would take a gigabyte."""
+    """Make so many, one by one, going round the collections: a million at once would take a gigabyte."""
     form = wire.encode(event()).replace(b"%", b"%%")
     for told in (_ID, _RECORD, _COLLECTION):
         form = form.replace(told.encode(), b"%%(%s)s" % told.encode())

@@ -7,7 +7,7 @@ from mails.contestant import Contestant
 from mails.ours import Ours
 from mails.peers import SmtpPool
 from mails.stage import stage
-from mails.turns import take_turns
+from mails.turns import Work, take_turns
 from mails.used import processor
 from mails.verdict import Line, at_least, standings
 
@@ -20,16 +20,16 @@ def measure(rounds: int) -> tuple[list[Line], str]:
     """Return the lines of the table, and what everybody took."""
     with stage() as found, contextlib.ExitStack() as ending:
         away = ending.enter_context(Away(found.place, found.sink))
-        turns: list[tuple[Contestant, int]] = []
+        turns: list[tuple[Contestant, Work]] = []
         for sessions, number in NUMBERS.items():
             settings = {"smtp_sessions": str(sessions), "namespace": f"far-{sessions}"}
             ours = Ours(found.place, found.redis.url, away.port, **settings)
             ours.title = f"kinto-notify, {sessions} sessions"
             pool = SmtpPool(found.place, found.redis.url, away.port, sessions)
             pair: tuple[Contestant, ...] = (ours, pool)
-            turns += [(ending.enter_context(one), number) for one in pair]
-        everyone = take_turns(turns, found.sink, rounds)
-        held = processor(away) / sum(one.number / rate for one in everyone for rate in one.rates)
+            turns += [(ending.enter_context(one), Work(number, number)) for one in pair]
+        everyone = take_turns(turns, found, rounds)
+        held = processor(away) / sum(one.work.units / rate for one in everyone for rate in one.rates)
     lines = []
     for sessions, mine, theirs in zip(NUMBERS, everyone[::2], everyone[1::2], strict=True):
         what = f"relay {AWAY_S * 1000:.0f} ms away, {sessions} sessions"

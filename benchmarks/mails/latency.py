@@ -4,7 +4,7 @@ import random
 import statistics
 import time
 
-from mails.events import events
+from mails.events import stream_of
 from mails.ours import Ours
 from mails.stage import stage
 from mails.verdict import Line, below
@@ -21,7 +21,7 @@ def measure(_rounds: int) -> tuple[list[Line], str]:
     """Return the lines of the table, and the quantiles."""
     with stage() as found, Ours(found.place, found.redis.url, found.sink.port) as ours:
         times = []
-        for one in events(WARM_UP + NUMBER):
+        for one in stream_of(WARM_UP + NUMBER):
             time.sleep(random.uniform(*PAUSE_S))
             goal, began = found.sink.count() + 1, time.perf_counter()
             ours.give([one])

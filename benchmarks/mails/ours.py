@@ -7,13 +7,13 @@ serves its pages and stores each step, in a Redis with an append-only file.
 import contextlib
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import redis
 
 from kinto_notify import wire
-from mails.contestant import Contestant, until
+from mails.contestant import Contestant, batches, until
 
 #: One mail for each change, at once: what every peer does.
 EACH = """
@@ -25,9 +25,33 @@ digest = { wait = "0s", interval = "0s", group_by = ["change"] }
 #: What is on its way through the daemon stands in one of these.
 _WORK = ("due", "frozen", "deliveries")
 
+#: Ten digests, each due when it has all that a turn brings, and not before.
+_GATHERED = """
+[[subscription]]
+name = "gathered"
+recipients = ["anna@example.org"]
+digest = {{ wait = "1h", interval = "0s", group_by = ["collection_id"], max_events = {} }}
+"""
+_TO_ALL = """
+[[subscription]]
+name = "to-all"
+recipients = [{}]
+digest = {{ wait = "0s", interval = "0s" }}
+"""
+
+
+def gathered(each: int) -> str:
+    """Make a digest of each collection, due at so many events."""
+    return _GATHERED.format(each)
+
+
+def to_all(number: int) -> str:
+    """Tell so many recipients of everything, at once."""
+    return _TO_ALL.format(", ".join(f'"reader-{at:05d}@example.org"' for at in range(number)))
+
 
 class Ours(Contestant):
-    """One daemon; two of one namespace share the work."""
+    """One daemon."""
 
     name = "kinto-notify"
     title = "kinto-notify"
@@ -67,11 +91,11 @@ class Ours(Contestant):
     def key(self, name: str) -> str:
         return f"{{{self.namespace}}}:{name}"
 
-    def give(self, events: Sequence[bytes]) -> None:
+    def give(self, events: Iterable[bytes]) -> None:
         key = wire.events_key(self.namespace)
-        for start in range(0, len(events), 1000):
+        for batch in batches(events):
             pipe = self.client.pipeline(transaction=False)
-            for event in events[start : start + 1000]:
+            for event in batch:
                 pipe.xadd(key, {wire.FIELD_VERSION: wire.VERSION, wire.FIELD_EVENT: event})
             pipe.execute()
 
@@ -81,3 +105,52 @@ class Ours(Contestant):
     def stop(self, timeout: float = 30.0) -> None:
         super().stop(timeout)
         self.client.close()
+
+
+class Pair(Contestant):
+    """Two daemons that share the work of a namespace."""
+
+    name = "pair"
+    title = "kinto-notify, two daemons"
+
+    def __init__(self, directory: Path, redis_url: str, smtp_port: int) -> None:
+        super().__init__(directory, redis_url, smtp_port)
+        self._both = [
+            Ours(directory, redis_url, smtp_port, namespace="pair", name=name) for name in ("first", "second")
+        ]
+
+    def command(self) -> Sequence[str]:
+        return self._both[0].command()
+
+    def launch(self) -> None:
+        for one in self._both:
+            one.launch()
+
+    def wait(self, timeout: float = 30.0) -> "Pair":
+        for one in self._both:
+            one.wait(timeout)
+        return self
+
+    def ready(self) -> bool:
+        return all(one.ready() for one in self._both)
+
+    def give(self, events: Iterable[bytes]) -> None:
+        self._both[0].give(events)
+
+    def settle(self) -> None:
+        self._both[0].settle()
+
+    def hold(self) -> None:
+        for one in self._both:
+            one.hold()
+
+    def go(self) -> None:
+        for one in self._both:
+            one.go()
+
+    def processor(self) -> float:
+        return sum(one.processor() for one in self._both)
+
+    def stop(self, timeout: float = 30.0) -> None:
+        for one in self._both:
+            one.stop(timeout)

@@ -1,12 +1,14 @@
 """What one would take instead, and the bounds: each a program of `peers/` and how it is started."""
 
-import json
+import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mails.contestant import PEERS, Contestant, ListPeer, QueuePeer
+import redis
+
+from mails.contestant import PATIENCE_S, Contestant, ListPeer, QueuePeer, batches
 from mails.sink import find
 
 #: Where `make bench-mails` puts environments of their own.
@@ -57,6 +59,34 @@ class Bare(ListPeer):
         return [sys.executable, "bare.py"]
 
 
+class Prototype(ListPeer):
+    """What the mail path was designed after: entries of a stream, validated, and the same client."""
+
+    name = "prototype"
+    title = "pipelined prototype, validating, not durable"
+
+    def arguments(self) -> Sequence[str]:
+        return [sys.executable, "prototype.py"]
+
+    def give(self, events: Iterable[bytes]) -> None:
+        with redis.Redis.from_url(self.redis_url, socket_timeout=PATIENCE_S) as client:
+            for batch in batches(events):
+                pipe = client.pipeline(transaction=False)
+                for event in batch:
+                    pipe.xadd(self.name, {"event": event})
+                pipe.execute()
+
+
+class DigestScript(ListPeer):
+    """Ten digests, made by what one would write in an afternoon."""
+
+    name = "digest-script"
+    title = "RPOP 500 script, validating nothing"
+
+    def arguments(self) -> Sequence[str]:
+        return [sys.executable, "digest_script.py"]
+
+
 class SmtpPool(ListPeer):
     """Sessions of aiosmtplib and a ready message."""
 
@@ -69,8 +99,8 @@ class SmtpPool(ListPeer):
     def arguments(self) -> Sequence[str]:
         return [sys.executable, "smtp_pool.py", str(self._sessions)]
 
-    def give(self, events: Sequence[bytes]) -> None:
-        super().give([json.dumps(len(events)).encode()])
+    def give(self, events: Iterable[bytes]) -> None:
+        super().give([b"%d" % sum(1 for _ in events)])
 
 
 class Celery(QueuePeer):
@@ -126,8 +156,8 @@ class SmtpSource(Contestant):
     def wait(self, timeout: float = 30.0) -> "SmtpSource":
         return self
 
-    def give(self, events: Sequence[bytes]) -> None:
-        self._number = len(events)
+    def give(self, events: Iterable[bytes]) -> None:
+        self._number = sum(1 for _ in events)
 
     def hold(self) -> None:
         pass
@@ -143,14 +173,11 @@ class SmtpSource(Contestant):
 
 def _children() -> float:
     """Return the processor time of all children that have ended."""
-    import resource
-
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-#: What runs on Redis, by name of the class, in the order of the table.
+#: All that make 3,000 mails, in the order of the table.
 ALL: Mapping[str, type[Contestant]] = {
-    one.name: one for one in (ListScript, KeepingScript, Emailer, Celery, Arq, Taskiq, SmtpSource, Bare)
+    one.name: one for one in (ListScript, KeepingScript, Emailer, Celery, Arq, Taskiq, SmtpSource, Prototype, Bare)
 }
-assert PEERS.is_dir()

@@ -46,12 +46,12 @@ def below(what: str, ours: float, most: float, unit: str, *, places: int = 0) ->
     return Line(what, f"{ours:,.{places}f} {unit}", "", "", f"< {most:g} {unit}", ours < most)
 
 
-def standings(everyone: Sequence[Taken]) -> str:
+def standings(everyone: Sequence[Taken], unit: str = "mail") -> str:
     """Tell what everybody took."""
-    head = "| | mails | mails/s, median | least | most | processor a mail |\n|---|--:|--:|--:|--:|--:|"
+    head = f"| | {unit}s | {unit}s/s, median | least | most | processor a {unit} | and Redis' |\n|---|{'--:|' * 6}"
     lines = [
-        f"| {one.by.title} | {one.number:,} | {one.rate:,.0f} | {min(one.rates):,.0f} | {max(one.rates):,.0f}"
-        f" | {one.cpu_us:,.0f} µs |"
+        f"| {one.by.title} | {one.work.units:,} | {one.rate:,.0f} | {min(one.rates):,.0f} | {max(one.rates):,.0f}"
+        f" | {one.cpu_us:,.0f} µs | {one.redis_us:,.0f} µs |"
         for one in everyone
     ]
     return "\n".join([head, *lines])

@@ -69,7 +69,7 @@ class Session(asyncio.Protocol):
             self._drained()
 
 
-def _same(session: Session) -> Session:
+def same(session: Session) -> Session:
     return session
 
 
@@ -87,7 +87,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     sessions = [Session(queue, hungry.set) for _ in range(SESSIONS)]
     for one in sessions:
-        await loop.create_connection(partial(_same, one), "127.0.0.1", PORT)
+        await loop.create_connection(partial(same, one), "127.0.0.1", PORT)
     print("ready")
     while True:
         _, first = await client.brpop([QUEUE])
