@@ -84,6 +84,8 @@ def decide(found: Found, switched_off: Iterable[str], now: int) -> Notice | None
 
 def plain_reason(kind: str, reason: str) -> str:
     """Return a dead letter's reason without what a relay or a record put into it."""
+    if reason.startswith("too old"):
+        return "too old to be news"
     if kind in _BY_KIND:
         return _BY_KIND[kind]
     if reason.startswith("given up"):

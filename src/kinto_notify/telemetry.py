@@ -26,13 +26,9 @@ def configure_logging(form: LogFormat, level: str) -> None:
         if form == "console"
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
+    stamper = structlog.processors.TimeStamper(fmt="iso", utc=True)
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[structlog.processors.add_log_level, stamper, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=False,
@@ -214,6 +210,10 @@ class Telemetry(Metrics):
         """A recipient did something about a subscription; `recipient` is the fingerprint of an address."""
         self._inbox_acts.labels(act).inc()
         self._log.info("inbox ruled", act=act, to=f"sha256:{recipient[:12]}", subscription=subscription)
+
+    def acted(self, act: str, what: str, number: int) -> None:
+        """Somebody who has `ADMIN_TOKEN`, or has not (`refused`), acted by the web."""
+        self._log.info("operator acted", act=act, what=what, number=number)
 
     def gave_up(self, delivery: Delivery, age_ms: int) -> None:
         """A delivery became too old and is buried."""

@@ -123,9 +123,12 @@ async def main(out: Path) -> None:
             page.write_text(composer.parts(digest).html, encoding="utf-8")
             await render(page.as_uri(), name, out, WIDTHS, SCHEMES, fine=False)
         with RedisServer(Path(work)) as server:
-            async with Site(server.url, Path(work), TABLES, namespace="kinto-notify", name="mail-1").open() as site:
+            async with Site(
+                server.url, Path(work), TABLES, namespace="kinto-notify", name="mail-1", admin_token="x" * 20
+            ).open() as site:
                 await story(site)
                 await render(f"{site.url}/", "status", out, WIDTHS, SCHEMES, fine=False)
+                await render(f"{site.url}/acts", "acts", out, WIDTHS, SCHEMES, fine=False)
                 await render(f"{site.url}/preview/articles", "preview", out, [900], ["light"], fine=False)
 
 

@@ -10,10 +10,14 @@ import argparse
 import asyncio
 import base64
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
 from pathlib import Path
 
 import aiohttp
@@ -70,7 +74,46 @@ class Page:
         told = await self._socket.receive_json(timeout=START_LIMIT_S)
         if told.get("method") == "Log.entryAdded":
             self.told.append(told["params"]["entry"]["text"])
+        elif told.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
+            self.told.append(str(told["params"]))
         return told
+
+    # --- as a person would, without a line of script in the page
+
+    async def open(self, url: str) -> None:
+        await self.call("Page.enable")
+        await self.call("Log.enable")
+        await self.call("Runtime.enable")
+        await self.call("Page.navigate", url=url)
+        await self.event("Page.loadEventFired")
+
+    async def find(self, selector: str) -> int:
+        root = (await self.call("DOM.getDocument"))["root"]["nodeId"]
+        node = (await self.call("DOM.querySelector", nodeId=root, selector=selector))["nodeId"]
+        if not node:
+            raise LookupError(selector)
+        return int(node)
+
+    async def text(self, selector: str) -> str:
+        html = (await self.call("DOM.getOuterHTML", nodeId=await self.find(selector)))["outerHTML"]
+        return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+    async def type(self, selector: str, text: str) -> None:
+        await self.call("DOM.focus", nodeId=await self.find(selector))
+        await self.call("Input.insertText", text=text)
+
+    async def enter(self) -> None:
+        for kind in ("keyDown", "keyUp"):
+            await self.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r",
+                            windowsVirtualKeyCode=13)  # fmt: skip
+
+    async def click(self, selector: str) -> None:
+        node = await self.find(selector)
+        await self.call("DOM.scrollIntoViewIfNeeded", nodeId=node)
+        corners = (await self.call("DOM.getBoxModel", nodeId=node))["model"]["border"]
+        where = {"x": (corners[0] + corners[4]) / 2, "y": (corners[1] + corners[5]) / 2}
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **where)
 
 
 async def shoot(page: Page, url: str, width: int, scheme: str, *, fine: bool, strict: bool) -> bytes:
@@ -79,12 +122,10 @@ async def shoot(page: Page, url: str, width: int, scheme: str, *, fine: bool, st
     metrics = {"width": width, "height": 640, "deviceScaleFactor": 2 if phone and fine else 1, "mobile": phone}
     await page.call("Emulation.setDeviceMetricsOverride", **metrics)
     await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    await page.call("Page.enable")
-    await page.call("Log.enable")
-    await page.call("Page.navigate", url=url)
-    await page.event("Page.loadEventFired")
+    page.told.clear()
+    await page.open(url)
     size = (await page.call("Page.getLayoutMetrics"))["cssContentSize"]
-    faults = [one for one in page.told if "Content Security Policy" in one]
+    faults = list(page.told)
     if size["width"] > width:
         faults.append(f"wider than the window: {size['width']} > {width}")
     if faults and strict:
@@ -99,14 +140,26 @@ async def render(
     url: str, stem: str, out: Path, widths: list[int], schemes: list[str], *, fine: bool = True, strict: bool = False
 ) -> list[Path]:
     """Write one picture for each width and scheme."""
+    written = []
+    async with browser() as page:
+        for width in widths:
+            for scheme in schemes:
+                path = out / f"{stem}-{width}-{scheme}.png"
+                path.write_bytes(await shoot(page, url, width, scheme, fine=fine, strict=strict))
+                written.append(path)
+    return written
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Page]:
+    """Start a browser; a tab of it."""
     binary = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if binary is None:
         print("render: no Chromium on PATH, nor in $CHROMIUM", file=sys.stderr)
         raise SystemExit(69)
-    written = []
     # The browser's last children may still write into it.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             binary,
             *FLAGS,
             f"--user-data-dir={profile}",
@@ -119,16 +172,10 @@ async def render(
                 async with session.put("/json/new?about:blank") as answer:
                     target = await answer.json()
                 async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    page = Page(socket)
-                    for width in widths:
-                        for scheme in schemes:
-                            path = out / f"{stem}-{width}-{scheme}.png"
-                            path.write_bytes(await shoot(page, url, width, scheme, fine=fine, strict=strict))
-                            written.append(path)
+                    yield Page(socket)
         finally:
-            browser.terminate()
-            await browser.wait()
-    return written
+            process.terminate()
+            await process.wait()
 
 
 def _port(file: Path) -> str:

@@ -28,7 +28,8 @@ from kinto_notify.web.rates import Rates
 
 #: Often enough to follow, seldom enough to read a line.
 REFRESH_S = 15
-_page = partial(fill, "kinto_notify.web")
+#: Fill one of our templates.
+filled = partial(fill, "kinto_notify.web")
 _MAX_NAME, _MAX_TOLD, _MAX_ROWS = 100, 240, 40
 #: Of a fingerprint, as the log shows it.
 _FINGERPRINT = 12
@@ -63,16 +64,16 @@ def status_page(status: Status) -> str:
     reasons = [*status.unready, *("everything is paused" for _ in seen.paused.keys() & {EVERY})]
     numbers = seen.numbers()
     sections = (
-        _section("Subscriptions", _subscriptions(status), "wide"),
-        _section("Open digests", _digests(status), "", _more(len(status.recent.digests), seen.open_digests)),
-        _section("Recent mails", _mails(status, status.recent.mails)),
-        _section("Mails that wait", _mails(status, status.recent.waiting), "", _more(20, seen.deliveries)),
-        _section("Dead letters", _dead(status)),
-        _section("Relays out of use", _relays(status)),
-        *([_section("Redis", _room(seen.load))] if seen.load.level >= SLOW else ()),
+        section("Subscriptions", _subscriptions(status), "wide"),
+        section("Open digests", _digests(status), "", _more(len(status.recent.digests), seen.open_digests)),
+        section("Recent mails", _mails(status, status.recent.mails)),
+        section("Mails that wait", _mails(status, status.recent.waiting), "", _more(20, seen.deliveries)),
+        section("Dead letters", _dead(status)),
+        section("Relays out of use", _relays(status)),
+        *([section("Redis", _room(seen.load))] if seen.load.level >= SLOW else ()),
     )
     now = status.recent.now
-    content = _page(
+    content = filled(
         "status.html",
         about=status.about,
         well="bad" if reasons else "good",
@@ -89,20 +90,20 @@ def status_page(status: Status) -> str:
         refresh=REFRESH_S,
     )
     refresh = Html(f'<meta http-equiv="refresh" content="{REFRESH_S}">')
-    return _page("shell.html", title="kinto-notify", refresh=refresh, style=Html(STYLE), content=content)
+    return filled("shell.html", title="kinto-notify", refresh=refresh, style=Html(STYLE), content=content)
 
 
 def preview_page(name: str, parts: Parts) -> str:
     """Write a mail as HTML, in a frame where nothing may run, and its text beside it."""
-    content = _page("preview.html", subject=parts.subject, name=shown_name(name), html=parts.html, text=parts.text)
-    return _page("shell.html", title="Preview", refresh=Html(), style=Html(STYLE), content=content)
+    content = filled("preview.html", subject=parts.subject, name=shown_name(name), html=parts.html, text=parts.text)
+    return filled("shell.html", title="Preview", refresh=Html(), style=Html(STYLE), content=content)
 
 
 def notice_page(text: str) -> str:
     """Write a page that says one thing."""
-    content = Html(f'<p class="verdict bad">{_page("plain.html", text=text)}</p>')
+    content = Html(f'<p class="verdict bad">{filled("plain.html", text=text)}</p>')
     refresh = Html(f'<meta http-equiv="refresh" content="{REFRESH_S}">')
-    return _page("shell.html", title="kinto-notify", refresh=refresh, style=Html(STYLE), content=content)
+    return filled("shell.html", title="kinto-notify", refresh=refresh, style=Html(STYLE), content=content)
 
 
 def shown_name(identity: str) -> str:
@@ -122,7 +123,9 @@ def _subscriptions(status: Status) -> Iterator[Html]:
     for identity in (*ours, *(one for one in hooks if one != NOTICE_IDENTITY)):
         one = ours.get(identity)
         name = shown_name(identity)
-        link = _page("link.html", address=f"/preview/{quote(one.presentation.name, safe='')}", name=name) if one else ""
+        link = (
+            filled("link.html", address=f"/preview/{quote(one.presentation.name, safe='')}", name=name) if one else ""
+        )
         held = identity in paused or EVERY in paused
         told = [_counted(recent.opened.get(identity, 0), "open digest", recent.overview.open_digests > COUNTED)]
         last = recent.last_mail.get(identity)
@@ -176,20 +179,21 @@ def _room(load: Load) -> Iterator[Html]:
 # Their parts.
 
 
-def _section(title: str, rows: Iterable[Html], kind: str = "", note: str = "") -> Html:
+def section(title: str, rows: Iterable[Html], kind: str = "", note: str = "") -> Html:
+    """Write a list under its title; `note` stands beside that."""
     found = list(rows)
     shown = joined(found[:_MAX_ROWS]) or Html('<li class="none">none</li>')
     note = note or _more(_MAX_ROWS, len(found))
-    return _page("section.html", title=title, note=note, rows=shown, kind=kind)
+    return filled("section.html", title=title, note=note, rows=shown, kind=kind)
 
 
 def _row(name: str, state: str, kind: str, told: str) -> Html:
     shown = name if isinstance(name, Html) else one_line(name, _MAX_NAME)
-    return _page("row.html", name=shown, state=state, kind=kind, told=one_line(told, 2 * _MAX_TOLD))
+    return filled("row.html", name=shown, state=state, kind=kind, told=one_line(told, 2 * _MAX_TOLD))
 
 
 def _number(label: str, number: int) -> Html:
-    return _page("number.html", label=label, number=f"{number:,}")
+    return filled("number.html", label=label, number=f"{number:,}")
 
 
 def _group(one: OpenDigest) -> str:

@@ -41,7 +41,7 @@ class WebServer:
 
     `stalled` names rooms that do not move; `unready` says why no mail could be sent now, a line for each reason;
     `metrics` gives the exposition. `public_host` is the host of `PUBLIC_URL`. `pages` are what else answers to GET,
-    `inbox` the pages of recipients.
+    `acts` what answers to POST, `inbox` the pages of recipients.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class WebServer:
         metrics: Callable[[], bytes],
         public_host: str | None = None,
         pages: Mapping[str, Handler] | None = None,
+        acts: Mapping[str, Handler] | None = None,
         inbox: InboxPages | None = None,
     ) -> None:
         self._bind = bind
@@ -67,6 +68,8 @@ class WebServer:
         application.router.add_get("/metrics", self._exposition)
         for path, handler in (pages or {}).items():
             application.router.add_get(path, handler)
+        for path, handler in (acts or {}).items():
+            application.router.add_post(path, handler)
         if inbox is not None:
             inbox.add_to(application.router)
         self._runner = web.AppRunner(

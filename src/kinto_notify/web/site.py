@@ -13,6 +13,7 @@ from kinto_notify.settings import Settings
 from kinto_notify.store.client import Client
 from kinto_notify.store.preferences import Preferences
 from kinto_notify.telemetry import Telemetry
+from kinto_notify.web.acts import ActPages
 from kinto_notify.web.inbox import InboxPages
 from kinto_notify.web.rates import Rates
 from kinto_notify.web.server import WebServer
@@ -32,6 +33,8 @@ def site(
     """Return the site; `in_use` gives what the last reload left."""
     if settings.web_bind is None:
         return nullcontext()
+    pages = StatusPages(settings, client, rates, in_use=in_use, unready=unready)
+    acts = ActPages(pages, settings, client, telemetry)
     return WebServer(
         settings.web_bind,
         stalled=stalled,
@@ -39,5 +42,6 @@ def site(
         metrics=telemetry.exposition,
         public_host=urlsplit(settings.public_url or "").hostname,
         inbox=InboxPages(settings.links, Preferences(client), telemetry) if settings.links else None,
-        pages=StatusPages(settings, client, rates, in_use=in_use, unready=unready).handlers(),
+        pages={**pages.handlers(), **acts.handlers()},
+        acts=acts.posts(),
     )

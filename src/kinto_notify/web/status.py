@@ -26,10 +26,11 @@ from kinto_notify.web.rates import Rates
 from kinto_notify.web.server import Handler
 
 #: Sooner than a browser gives up, and a page that comes later than this tells nothing new.
-_PATIENCE_S = 5.0
+PATIENCE_S = 5.0
 _ALONE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
 _STYLE_HASH = base64.b64encode(hashlib.sha256(page.STYLE.encode()).digest()).decode()
-_STATUS_POLICY = f"{_ALONE}style-src 'sha256-{_STYLE_HASH}'; img-src data:"
+STYLE_POLICY = f"style-src 'sha256-{_STYLE_HASH}'; img-src data:"
+_STATUS_POLICY = f"{_ALONE}{STYLE_POLICY}"
 # The frame has this policy too: a mail is styled in place, and loads nothing either.
 _PREVIEW_POLICY = f"{_ALONE}style-src 'unsafe-inline'; img-src data:"
 
@@ -55,9 +56,11 @@ class StatusPages:
 
     def handlers(self) -> dict[str, Handler]:
         """Return what answers which path."""
-        return {"/": self._admitted(self._status), "/preview/{name:.+}": self._admitted(self._preview)}
+        return {"/": self.admitted(self._status), "/preview/{name:.+}": self.admitted(self._preview)}
 
-    def _admitted(self, handler: Handler) -> Handler:
+    def admitted(self, handler: Handler) -> Handler:
+        """Return the handler for those who may look."""
+
         async def ask(request: web.Request) -> web.StreamResponse:
             token = self._settings.admin_token
             if admitted(request.remote, request.headers, token):
@@ -70,15 +73,16 @@ class StatusPages:
 
         return ask
 
-    async def _status(self, _: web.Request) -> web.Response:
+    def identities(self) -> set[str]:
+        """Return the operator's subscriptions."""
+        return {one.identity for one in self._in_use()[0].subscriptions}
+
+    async def look(self) -> page.Status:
+        """Gather what the pages tell; `StoreUnavailable` or `TimeoutError` where Redis does not answer."""
         settings = self._settings
-        try:
-            async with asyncio.timeout(_PATIENCE_S), self._gathering:
-                found = await recent(self._client)
-        except (StoreUnavailable, TimeoutError) as fault:
-            text = f"There is nothing to show: {str(fault) or 'Redis does not answer'}"
-            return _answer(page.notice_page(text), _STATUS_POLICY, 503)
-        told = page.Status(
+        async with asyncio.timeout(PATIENCE_S), self._gathering:
+            found = await recent(self._client)
+        return page.Status(
             recent=found,
             subscriptions=self._in_use()[0].subscriptions,
             rates=self._rates,
@@ -87,7 +91,12 @@ class StatusPages:
             zone=settings.timezone,
             masked=without_addresses,
         )
-        return _answer(page.status_page(told), _STATUS_POLICY)
+
+    async def _status(self, _: web.Request) -> web.Response:
+        try:
+            return answer(page.status_page(await self.look()), _STATUS_POLICY)
+        except (StoreUnavailable, TimeoutError) as fault:
+            return nothing_to_show(fault)
 
     async def _preview(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -95,10 +104,17 @@ class StatusPages:
         for one in catalogue.subscriptions:
             if one.presentation.name == name:
                 parts = composer.parts(sample_for(one))
-                return _answer(page.preview_page(name, parts), _PREVIEW_POLICY)
+                return answer(page.preview_page(name, parts), _PREVIEW_POLICY)
         raise web.HTTPNotFound(text="there is no such subscription\n")
 
 
-def _answer(text: str, policy: str, status: int = 200) -> web.Response:
+def nothing_to_show(fault: Exception) -> web.Response:
+    """Say that Redis does not answer."""
+    text = f"There is nothing to show: {str(fault) or 'Redis does not answer'}"
+    return answer(page.notice_page(text), _STATUS_POLICY, 503)
+
+
+def answer(text: str, policy: str, status: int = 200) -> web.Response:
+    """Return a page under its policy."""
     headers = {"Content-Security-Policy": policy}
     return web.Response(text=text, content_type="text/html", charset="utf-8", status=status, headers=headers)
