@@ -1,7 +1,7 @@
 """Where our processor time goes, for each mail and for each event.
 
 In: nothing. Out: two tables for each, in Markdown: the daemon's time by room (`sampled.py`), and what Redis took for
-which command. A profile disturbs what it looks at: only the shares are its own, the sum is that of the same run.
+which script. A profile disturbs what it looks at: only the shares are its own, the sum is that of the same run.
 """
 
 import json
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mails import redis_time
 from mails.ours import EACH, Ours, gathered
 from mails.stage import Stage, stage
 from mails.turns import WARM_UP, Taken, Work, take_turn
@@ -27,7 +28,7 @@ ROOMS = {
     # The loop runs in it, and calls what no module of ours asked for: what Redis and relays have sent.
     "event loop": ("cli", "generated", "__main__"),
 }
-_COMMANDS, _MODULES = 12, 15
+_MODULES = 15
 
 
 class Sampled(Ours):
@@ -65,11 +66,11 @@ def _profiled(subscriptions: str, work: Work, warm: Work | None, unit: str) -> s
         with daemon:
             if warm is not None:
                 take_turn(taken, found, warm, counts=False)
-            found.client.config_resetstat()
+            redis_time.watch(found.client)
             take_turn(taken, found, work)
-            commands = found.client.info("commandstats")
+            of_redis = redis_time.told(found.client, work.units, unit)
         sampled = json.loads(daemon.told.read_text())
-    return "\n\n".join([_by_room(sampled, taken, unit), _by_command(commands, taken, unit)])
+    return "\n\n".join([_by_room(sampled, taken, unit), f"Redis: {taken.redis_us:.0f} µs of the processor.", of_redis])
 
 
 def _by_room(sampled: Mapping[str, Any], taken: Taken, unit: str) -> str:
@@ -100,16 +101,3 @@ def _by_module(sampled: Mapping[str, Any], a_sample: float) -> str:
         modules[module] += number
     most = [f"`{module}` {number * a_sample:.0f}" for module, number in modules.most_common(_MODULES)]
     return f"By module, in µs: {', '.join(most)}."
-
-
-def _by_command(commands: Mapping[str, Any], taken: Taken, unit: str) -> str:
-    """Tell what Redis took for its commands; those of scripts are in the scripts' time as well."""
-    lines = [
-        f"Redis: {taken.redis_us:.0f} µs of the processor. Its commands (`evalsha` has what its scripts call):\n",
-        f"| command | calls a {unit} | µs a {unit} |\n|---|--:|--:|",
-    ]
-    found = sorted(commands.items(), key=lambda one: -float(one[1]["usec"]))
-    for name, told in found[:_COMMANDS]:
-        calls, used = told["calls"] / taken.work.units, told["usec"] / taken.work.units
-        lines.append(f"| `{name.removeprefix('cmdstat_')}` | {calls:.2f} | {used:.1f} |")
-    return "\n".join(lines)

@@ -23,22 +23,28 @@ class Line:
     holds: bool
 
     def __str__(self) -> str:
-        cells = [self.what, self.ours, self.reference, self.ratio, self.must, "yes" if self.holds else "**NO**"]
+        verdict = ("yes" if self.holds else "**NO**") if self.must else ""
+        cells = [self.what, self.ours, self.reference, self.ratio, self.must, verdict]
         return f"| {' | '.join(cells)} |"
 
 
 def at_least(what: str, ours: float, named: str, reference: float, least: float, unit: str = "mails/s") -> Line:
     """Say that ours is so many times as fast."""
     ratio = ours / reference
-    told = f"{named}: {reference:,.0f} {unit}"
-    return Line(what, f"{ours:,.0f} {unit}", told, f"{ratio:.2f} x", f">= {least:g} x", ratio >= least)
+    beside = f"{named}: {reference:,.0f} {unit}"
+    return Line(what, f"{ours:,.0f} {unit}", beside, f"{ratio:.2f} x", f">= {least:g} x", ratio >= least)
+
+
+def told(what: str, ours: float, named: str, reference: float, unit: str = "mails/s") -> Line:
+    """Compare with a bound: nothing must hold."""
+    return Line(what, f"{ours:,.0f} {unit}", f"{named}: {reference:,.0f} {unit}", f"{ours / reference:.2f} x", "", True)
 
 
 def within(what: str, ours: float, named: str, reference: float, most: float, unit: str) -> Line:
     """Say that ours costs no more than so many times the reference."""
     ratio = ours / reference
-    told = f"{named}: {reference:,.1f} {unit}"
-    return Line(what, f"{ours:,.1f} {unit}", told, f"{ratio:.2f} x", f"<= {most:g} x", ratio <= most)
+    beside = f"{named}: {reference:,.1f} {unit}"
+    return Line(what, f"{ours:,.1f} {unit}", beside, f"{ratio:.2f} x", f"<= {most:g} x", ratio <= most)
 
 
 def below(what: str, ours: float, most: float, unit: str, *, places: int = 0) -> Line:

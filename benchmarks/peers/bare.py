@@ -35,6 +35,12 @@ class Session(asyncio.Protocol):
         # uvloop's is none by its class.
         self._transport = cast(asyncio.Transport, transport)
 
+    def take_over(self, transport: asyncio.BaseTransport) -> None:
+        """Go on with a connection on which somebody else has said EHLO."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._greeted, self._wanted = True, 3
+        self._transport.write(START)
+
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
         self._heard += data
