@@ -165,6 +165,8 @@ def _contradictions(settings: Settings) -> list[str]:
             problems.append(
                 f"{PREFIX}{longer}: {format_duration(most)} is shorter than {PREFIX}{shorter}, {format_duration(least)}"
             )
+    if settings.list is not None and settings.redis_url.startswith("redis+cluster:"):
+        problems.append(f"{PREFIX}LIST: needs one Redis; in a cluster its key and the stream are on different nodes")
     if settings.public_url and not settings.secret:
         problems.append(f"{PREFIX}SECRET: is required with {PREFIX}PUBLIC_URL, to sign the links")
     return problems

@@ -68,6 +68,13 @@ def test_a_batch_is_appended_whole_or_not_at_all(cluster: Cluster) -> None:
     stream.close()
 
 
+def test_one_node_that_answers_is_enough(cluster: Cluster) -> None:
+    stream = Stream(cluster.url.replace("//", "//127.0.0.1:1,"), "kinto-notify", 60)
+    stream.append([Entry("one", b"{}")])
+    stream.close()
+    assert cluster.clients[cluster.owner(KEY)].xlen(KEY) == 1
+
+
 def test_the_rights_that_a_user_needs(cluster: Cluster) -> None:
     """As docs/operations.md lists them: with `+cluster|slots`, which a single server does not ask for."""
     docs = Path(__file__).parents[2] / "docs" / "operations.md"

@@ -156,6 +156,7 @@ def test_k21_two_listeners_do_not_share_an_outbox_for_two_redises(make_app: Make
     [
         "redis://", "redis://u:p%2Fw@h:1/2", "rediss://h?ssl_cert_reqs=none", "unix:///run/redis.sock?db=3",
         "redis+sentinel://u:p@a:1,b,[::1]:26379/blog/2", "redis+sentinel://[::1]/blog", "redis+cluster://h:1",
+        "redis+cluster://u:p@h:1,[::1]/0",
     ],
 )  # fmt: skip
 def test_every_form_of_url_is_taken(url: str) -> None:

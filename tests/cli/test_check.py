@@ -118,7 +118,7 @@ def test_redis_behind_a_path(tmp_path: Path, smtp: SmtpServerThread) -> None:
             "redis://localhost/0?socket_timeout=0.5", "may not set 'socket_timeout'", id="R14 shorter than BLOCK"
         ),
         pytest.param("redis://localhost/0?retry_on_timeout=yes", "may not set 'retry_on_timeout'", id="hidden retries"),
-        ("redis+cluster://localhost:1", "redis+cluster:// has no effect in this version"),
+        ("redis+cluster://localhost:1/2", "a cluster has one database"),
     ],
 )
 def test_a_redis_url_that_cannot_be_used(nowhere: Desk, url: str, told: str) -> None:

@@ -218,6 +218,8 @@ def test_g04_a_login_in_clear_over_a_network_needs_the_word_insecure():
 
 
 def test_links_need_a_secret_to_sign_them():
+    (line,) = problems(LIST="kinto.core.events", REDIS_URL="redis+cluster://a:7000")
+    assert line.startswith("KINTO_NOTIFY_LIST: needs one Redis")
     (line,) = problems(PUBLIC_URL="https://notify.example.org")
     assert line.startswith("KINTO_NOTIFY_SECRET: is required with KINTO_NOTIFY_PUBLIC_URL")
     assert load(PUBLIC_URL="https://notify.example.org/", SECRET="0123456789abcdef").public_url == (

@@ -188,8 +188,6 @@ async def test_a_sentinel_url_asks_the_sentinels(client: Client) -> None:
 
 
 def test_urls_that_are_not_to_be_had() -> None:
-    with pytest.raises(ConfigError, match="has no effect in this version"):
-        Client("redis+cluster://127.0.0.1:1", "t")
     for url in ("redis+sentinel://127.0.0.1:1", "redis+sentinel://h:x/primary", "redis+sentinel://h:1/primary/zero"):
         with pytest.raises(ConfigError, match=r"redis\+sentinel://"):
             Client(url, "t")

@@ -31,10 +31,15 @@ class Cluster:
         self.nodes = nodes
         self.clients = [node.connect() for node in nodes]
         self.names = [str(client.execute_command("CLUSTER MYID"), "ascii") for client in self.clients]
+        #: Slots that were moved, and where they are now.
+        self._moved: dict[int, int] = {}
 
     @property
     def url(self) -> str:
         return f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+
+    def slot(self, key: str) -> int:
+        return int(self.clients[0].execute_command("CLUSTER", "KEYSLOT", key))
 
     def join(self) -> None:
         share = _SLOTS // len(self.nodes) + 1
@@ -49,21 +54,33 @@ class Cluster:
 
     def owner(self, key: str) -> int:
         """Say which node has a key; its stream is there, or would be."""
-        slot = self.clients[0].execute_command("CLUSTER", "KEYSLOT", key)
-        return int(slot) // (_SLOTS // len(self.nodes) + 1)
+        slot = self.slot(key)
+        return self._moved.get(slot, slot // (_SLOTS // len(self.nodes) + 1))
 
     def move(self, key: str, to: int) -> None:
         """Move the slot of a key with all keys in it, as `redis-cli --cluster reshard` does."""
-        source, target = self.owner(key), self.clients[to]
-        slot = self.clients[0].execute_command("CLUSTER", "KEYSLOT", key)
-        target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.names[source])
+        self.begin_move(key, to)
+        while self.move_some(key, to, 100):
+            pass
+        self.end_move(key, to)
+
+    def begin_move(self, key: str, to: int) -> None:
+        source, slot = self.owner(key), self.slot(key)
+        self.clients[to].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.names[source])
         self.clients[source].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.names[to])
-        while keys := self.clients[source].execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
-            self.clients[source].execute_command(
-                "MIGRATE", "127.0.0.1", self.nodes[to].port, "", 0, 5000, "KEYS", *keys
-            )
-        for client in (target, *self.clients):
+
+    def move_some(self, key: str, to: int, number: int) -> int:
+        """Move so many keys of the slot; say how many there were."""
+        source = self.clients[self.owner(key)]
+        if keys := source.execute_command("CLUSTER", "GETKEYSINSLOT", self.slot(key), number):
+            source.execute_command("MIGRATE", "127.0.0.1", self.nodes[to].port, "", 0, 5000, "KEYS", *keys)
+        return len(keys)
+
+    def end_move(self, key: str, to: int) -> None:
+        slot = self.slot(key)
+        for client in (self.clients[to], *self.clients):
             client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.names[to])
+        self._moved[slot] = to
 
     def close(self) -> None:
         for client in self.clients:

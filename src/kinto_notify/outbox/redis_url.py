@@ -14,7 +14,7 @@ from redis.retry import Retry
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 _CONNECT_SECONDS = 2.0
 _SOCKET_SECONDS = 5.0
-_SENTINEL_PORT = 26379
+_SENTINEL_PORT, _CLUSTER_PORT = 26379, 6379
 
 
 def check(url: str) -> None:
@@ -24,13 +24,14 @@ def check(url: str) -> None:
     try:
         if url.startswith("redis+sentinel://"):
             _sentinel_parts(url)
+        elif url.startswith("redis+cluster://"):
+            _cluster_parts(url)
         else:
-            plain = url.replace("redis+cluster://", "redis://", 1)
-            database = urlsplit(plain).path.strip("/")
+            database = urlsplit(url).path.strip("/")
             if database and not database.isdecimal() and not url.startswith("unix://"):
                 raise ValueError("database")  # redis-py would take database 0
             # Shows whether the query's options are known.
-            redis.ConnectionPool.from_url(plain).make_connection()
+            redis.ConnectionPool.from_url(url).make_connection()
     except (ValueError, TypeError, redis.RedisError):
         raise ValueError(
             "is not a Redis URL such as redis://user:password@host:6379/0"
@@ -50,9 +51,13 @@ def connect(url: str) -> Any:
     if url.startswith("redis+sentinel://"):
         return _sentinel(url, options)
     if url.startswith("redis+cluster://"):
-        from redis.cluster import RedisCluster
+        from redis.cluster import ClusterNode, RedisCluster
 
-        return RedisCluster.from_url(url.replace("redis+cluster://", "redis://", 1), **options)
+        nodes, login = _cluster_parts(url)
+        options |= login
+        # redis-py has no types for this class.
+        make: Any = ClusterNode
+        return RedisCluster(startup_nodes=[make(host, port) for host, port in nodes], **options)
     if url.startswith("unix://"):
         # A socket file has no connect timeout of its own.
         del options["socket_connect_timeout"]
@@ -72,15 +77,32 @@ def _sentinel_parts(url: str) -> tuple[list[tuple[str, int]], str, int, dict[str
     """Read `redis+sentinel://[user:password@]host:port,host:port/service/db`."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
     service, _, database = parts.path.strip("/").partition("/")
     if not hosts or not service:
         raise ValueError("service")
+    return _nodes(hosts, _SENTINEL_PORT), service, int(database or 0), _login(login)
+
+
+def _cluster_parts(url: str) -> tuple[list[tuple[str, int]], dict[str, str]]:
+    """Read `redis+cluster://[user:password@]host:port,host:port`; a cluster has one database."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    if not hosts or parts.path.strip("/") not in ("", "0") or parts.query:
+        raise ValueError("cluster")
+    return _nodes(hosts, _CLUSTER_PORT), _login(login)
+
+
+def _nodes(hosts: str, default: int) -> list[tuple[str, int]]:
     nodes = []
     for host in hosts.split(","):
         name, colon, port = host.rpartition(":")
         if not colon or port.endswith("]"):
             name, port = host, ""
-        nodes.append((name.strip("[]"), int(port or _SENTINEL_PORT)))
+        nodes.append((name.strip("[]"), int(port or default)))
+    return nodes
+
+
+def _login(text: str) -> dict[str, str]:
+    user, _, password = text.partition(":")
     named = {"username": unquote(user), "password": unquote(password)}
-    return nodes, service, int(database or 0), {key: value for key, value in named.items() if value}
+    return {key: value for key, value in named.items() if value}

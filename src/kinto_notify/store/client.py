@@ -35,6 +35,7 @@ _PASSING_KINDS = (
     exceptions.ClusterDownError,
     exceptions.MasterDownError,
     exceptions.TryAgainError,
+    exceptions.AskError,
     exceptions.ExecAbortError,
 )
 #: How a script is told that its user has no right to a command: since Redis 7, and before.
@@ -53,6 +54,8 @@ _PASSING = (
     "WRONGPASS",
     # The stream went away between two commands (FLUSHALL); its group is made again.
     "no such key",
+    # A script met a slot that is moving, in spite of its last key.
+    "non local key",
     # A right that our user lost while we ran.
     *_NO_RIGHT,
 )
@@ -87,6 +90,10 @@ def _plain(fault: BaseException) -> str:
     if isinstance(fault, MasterNotFoundError):
         # What follows is the inside of redis-py's client.
         told = told.partition(" : <")[0]
+    if isinstance(fault, exceptions.MovedError):
+        return "this is a node of a cluster and does not have our slot; redis+cluster:// finds the one that does"
+    if isinstance(fault, exceptions.AskError | exceptions.TryAgainError):
+        return "the slot of our namespace is moving to another node of the cluster"
     word = "out of memory: " if isinstance(fault, exceptions.OutOfMemoryError) else ""
     return word + told if told else type(fault).__name__
 
@@ -103,7 +110,7 @@ class Client:
     def __init__(self, url: str, namespace: str) -> None:
         try:
             check_namespace(namespace)
-            self.redis = connect(url)
+            self.redis = connect(url, events_key(namespace))
         except ValueError as fault:
             raise ConfigError(f"KINTO_NOTIFY_REDIS_URL or _NAMESPACE: {fault}") from None
         self.prefix = f"{{{namespace}}}"
@@ -119,14 +126,16 @@ class Client:
         """Run `<script>.lua` on one key (all others share its slot, but for `foreign` ones, which no Cluster would
         take); `StoreUnavailable` as `translated`.
 
-        None is run before our user is known to have the rights to all of its commands: it would end half-way.
+        None is run before our user is known to have the rights to all of its commands: it would end half-way. So would
+        one in a slot that is just moving to another node of a cluster, at the first key that has gone or is new. With
+        the last key that we name, which never is anywhere, Redis refuses it then before it begins.
         """
         if not self._permitted:
             if missing := await self.missing_rights():
                 raise StoreUnavailable(f"Redis: our user has no right to {', '.join(missing)}")
             self._permitted = True
         try:
-            return await self._run(script, (key, *foreign), arguments)
+            return await self._run(script, (key, *foreign, self.key("none")), arguments)
         except StoreUnavailable as fault:
             # A server that comes back may have other rights for us.
             self._permitted = False

@@ -1,4 +1,5 @@
-"""How we connect: explicit timeouts, no hidden retries; one server, or the primary that a Sentinel names.
+"""How we connect: explicit timeouts, no hidden retries; one server, the primary that a Sentinel names, or the node of a
+cluster that has our slot.
 
 redis-py's own defaults are not ours: it would retry a command ten times (a retried XADD runs twice) and time out a
 blocking read that is longer than its socket timeout.
@@ -13,12 +14,14 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
+from kinto_notify.store.cluster import pool_to_owner
+
 #: How long a read of the stream blocks: short, so that a drain need not cancel it (entries could be lost in flight).
 BLOCK_MS = 1_000
 #: Longer than BLOCK_MS, so that a blocked read is never taken for a dead server; a hung server is noticed after it.
 SOCKET_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
-_SENTINEL_PORT = 26379
+_SENTINEL_PORT, _CLUSTER_PORT = 26379, 6379
 #: A sentinel answers from memory. One that hangs must not keep us from asking the next, while a fail-over goes on.
 _SENTINEL_TIMEOUT_S = 2.0
 #: What the query of a URL may say. What it says of time-outs, retries and encodings would win over what we rely on: a
@@ -26,13 +29,16 @@ _SENTINEL_TIMEOUT_S = 2.0
 _QUERY = ("db", "username", "password", "client_name")
 
 
-def connect(url: str) -> Redis:
-    """Make redis-py's client; nothing is connected yet. `ValueError`, without the URL, for what it cannot use."""
+def connect(url: str, key: str) -> Redis:
+    """Make redis-py's client; nothing is connected yet. `ValueError`, without the URL, for what it cannot use.
+
+    In a cluster it is one of the node that has the slot of `key`.
+    """
     scheme = url.partition("://")[0]
     if scheme == "redis+sentinel":
         return _primary(url)
-    if scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(f"{scheme}:// has no effect in this version; use redis://, rediss:// or unix://")
+    if scheme == "redis+cluster":
+        return _owner(url, key)
     for name, _ in parse_qsl(urlsplit(url).query):
         if name not in _QUERY and not name.startswith("ssl_"):
             allowed = ", ".join(_QUERY)
@@ -76,30 +82,49 @@ def _primary(url: str) -> Redis:
     """Read `redis+sentinel://[user:password@]host:port,host:port/service/db`."""
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = (unquote(part) for part in login.partition(":"))
     service, _, database = parts.path.strip("/").partition("/")
     if not service or not hosts:
         raise ValueError("redis+sentinel:// is written redis+sentinel://host:port,host:port/service/0")
     if database and not database.isdigit():
         raise ValueError("redis+sentinel:// ends with the number of the database: /service/0")
-    named = {name: value for name, value in (("username", user), ("password", password)) if value}
     # redis-py has no types for this class.
     make: Any = Sentinel
     asking = _options(tcp=True) | {
         "socket_timeout": _SENTINEL_TIMEOUT_S,
         "socket_connect_timeout": _SENTINEL_TIMEOUT_S,
     }
-    sentinel = make([_node(host) for host in hosts.split(",")], sentinel_kwargs=asking)
-    primary: Redis = sentinel.master_for(service, db=int(database or 0), **named, **_options(tcp=True))
+    sentinel = make(_nodes(hosts, _SENTINEL_PORT), sentinel_kwargs=asking)
+    options = _login(login) | _options(tcp=True)
+    primary: Redis = sentinel.master_for(service, db=int(database or 0), **options)
     return _packing(primary)
 
 
-def _node(text: str) -> tuple[str, int]:
+def _owner(url: str, key: str) -> Redis:
+    """Read `redis+cluster://[user:password@]host:port,host:port`; any node will do, further ones are found by it."""
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    if not hosts or parts.path.strip("/") not in ("", "0") or parts.query:
+        raise ValueError("redis+cluster:// is written redis+cluster://host:port,host:port; a cluster has one database")
+    return _packing(
+        Redis.from_pool(pool_to_owner(key, _nodes(hosts, _CLUSTER_PORT), _login(login) | _options(tcp=True)))
+    )
+
+
+def _login(text: str) -> dict[str, Any]:
+    user, _, password = (unquote(part) for part in text.partition(":"))
+    return {name: value for name, value in (("username", user), ("password", password)) if value}
+
+
+def _nodes(hosts: str, port: int) -> list[tuple[str, int]]:
+    return [_node(host, port) for host in hosts.split(",")]
+
+
+def _node(text: str, default: int) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):
-        return text.strip("[]"), _SENTINEL_PORT
+        return text.strip("[]"), default
     if not port.isdigit():
-        raise ValueError("redis+sentinel:// has a port that is no number")
+        raise ValueError("redis+sentinel:// or redis+cluster:// has a port that is no number")
     return host.strip("[]"), int(port)
 
 
