@@ -18,7 +18,7 @@ from pathlib import Path
 import redis
 
 from kinto_notify.demo.servers import Server
-from mails.used import processor
+from mails.used import processor, stopped
 
 PEERS = Path(__file__).parents[1] / "peers"
 #: To redis-py 8 a blocked client is one that hangs, unless told.
@@ -42,7 +42,9 @@ class Contestant(Server):
         """Wait until it has nothing more to do; most have not, when the mails are out."""
 
     def hold(self) -> None:
+        """Stop it, and wait until it has stopped: a signal may take a while where processors are busy."""
         self._signal_all(signal.SIGSTOP)
+        until(lambda: stopped(self))
 
     def go(self) -> None:
         self._signal_all(signal.SIGCONT)

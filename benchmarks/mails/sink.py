@@ -53,7 +53,7 @@ class Sink(Server):
 
     def count(self) -> int:
         """Return how many mails it has taken."""
-        return _last_count(self.log)
+        return last_count(self.log)
 
     def wait(self, timeout: float = 30.0) -> "Sink":
         super().wait(timeout)
@@ -69,7 +69,7 @@ class Sink(Server):
         return time.perf_counter()
 
 
-def _last_count(log: Path) -> int:
+def last_count(log: Path) -> int:
     """Read the last whole `sess=1 quit=0 mesg=17` of a file; each ends with a carriage return."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))

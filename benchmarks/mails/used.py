@@ -25,6 +25,12 @@ def processor(server: Server) -> float:
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
+def stopped(server: Server) -> bool:
+    """Tell whether all its processes are stopped, those that have ended aside."""
+    states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in group(server)]
+    return all(state in "TZ" for state in states)
+
+
 def memory(server: Server, what: str = "VmRSS") -> int:
     """Return its resident memory in bytes; with `VmHWM` the most it ever had."""
     lines = [line for pid in group(server) for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
