@@ -62,6 +62,7 @@ def main() -> int:
     held = sum(line.holds for line in judged)
     print(f"\n## All ({held} of {len(judged)} hold; {time.monotonic() - began:.0f} s)\n")
     print("\n".join([HEAD, *map(str, table)]))
+    print("\nWhat a write to Kinto costs is the other part: make bench-writes")
     return 0 if held == len(judged) else 1
 
 

@@ -5,6 +5,7 @@ its processes) the events are put where it looks for them, its own way, and the 
 nobody's start-up and nobody's queueing is timed.
 """
 
+import contextlib
 import itertools
 import os
 import signal
@@ -52,6 +53,17 @@ class Contestant(Server):
     def _signal_all(self, number: int) -> None:
         assert self.process is not None
         os.killpg(self.process.pid, number)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End it and all that it has started, even where an error left it held."""
+        group = self.process.pid if self.process is not None else None
+        if group is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGCONT)
+        super().stop(timeout)
+        if group is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def processor(self) -> float:
         """Return what all its processes have taken so far, in seconds."""
