@@ -2,41 +2,19 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-from kinto_notify.demo.servers import RedisServer, find_redis_server
+from kinto_notify.demo.servers import RedisServer
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.store.client import Client
 from kinto_notify.store.stream import Stream
 from support.filings import entries, filed, filing
+from support.sentinel import Sentinel, follow
 from support.waiting import until
-
-
-class Sentinel(RedisServer):
-    """A sentinel that watches one primary and is alone to decide."""
-
-    name = "sentinel"
-
-    def __init__(self, directory: Path, primary: RedisServer) -> None:
-        super().__init__(directory)
-        self.file = directory / "sentinel.conf"
-        self.file.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
-            f"sentinel monitor primary 127.0.0.1 {primary.port} 1\n"
-            "sentinel down-after-milliseconds primary 1000\nsentinel failover-timeout primary 5000\n"
-        )
-
-    def command(self) -> Sequence[str]:
-        return [find_redis_server(), str(self.file), "--sentinel"]
-
-    def primary(self) -> int:
-        """The port of the primary, as it tells."""
-        with redis.Redis(port=self.port, socket_timeout=10) as client:
-            return int(client.sentinel_get_master_addr_by_name("primary")[1])
 
 
 @pytest.fixture
@@ -46,9 +24,7 @@ def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
         (tmp_path / name).mkdir()
         made.append(RedisServer(tmp_path / name, ("--repl-diskless-sync-delay", "0")))
     with made[0] as first, made[1] as second:
-        with redis.Redis.from_url(second.url) as client:
-            client.replicaof("127.0.0.1", first.port)
-            until(lambda: client.info("replication")["master_link_status"] == "up")
+        follow(second, first)
         yield first, second
 
 

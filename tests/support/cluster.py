@@ -15,7 +15,7 @@ _SLOTS = 16384
 class ClusterNode(RedisServer):
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
-        super().__init__(directory, ("--cluster-enabled", "yes"))
+        super().__init__(directory, ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000"))
         while self.port > 55_000:
             # Nodes also talk on their port + 10,000.
             self.port = free_port()
@@ -81,6 +81,21 @@ class Cluster:
         for client in (self.clients[to], *self.clients):
             client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.names[to])
         self._moved[slot] = to
+
+    def guard(self, key: str, replica: ClusterNode) -> None:
+        """Let a further node follow the one that has a key, to take its place if it dies."""
+        owner = self.owner(key)
+        with replica.connect() as client:
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[owner].port)
+            eventually(lambda: self._knows(client, self.names[owner]))
+            client.execute_command("CLUSTER", "REPLICATE", self.names[owner])
+            eventually(lambda: client.info("replication")["master_link_status"] == "up")
+        eventually(
+            lambda: all(one.execute_command("CLUSTER INFO")["cluster_known_nodes"] == "4" for one in self.clients)
+        )
+
+    def _knows(self, client: "redis.Redis", name: str) -> bool:
+        return any(node["node_id"] == name for node in client.cluster("NODES").values())
 
     def close(self) -> None:
         for client in self.clients:
