@@ -21,6 +21,8 @@ _HEAD, _CONTEXT = 60, 40
 MAX_FIELDS = 20
 #: Deeper than this a value is shown whole (and cut), not taken apart.
 _MAX_DEPTH = 8
+#: Values of one of these types, the same on both sides, are compared as they are.
+_PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,12 @@ def _walk(path: Pointer, before: object, after: object) -> Iterator[tuple[Pointe
             right = after if isinstance(after, dict) else {}
             if (left or right) or not path:
                 for key in [*right, *(key for key in left if key not in right)]:
-                    yield from _walk((*path, str(key)), left.get(key, MISSING), right.get(key, MISSING))
+                    one, other = left.get(key, MISSING), right.get(key, MISSING)
+                    # Most fields are plain and the same; a walk into each would be most of the work.
+                    if type(one) is not type(other) or type(one) not in _PLAIN:
+                        yield from _walk((*path, str(key)), one, other)
+                    elif one != other:
+                        yield (*path, str(key)), one, other
                 return
         if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
             for index, (one, other) in enumerate(zip(before, after, strict=True)):

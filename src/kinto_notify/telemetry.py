@@ -40,7 +40,8 @@ class Telemetry(Metrics):
 
     def __init__(self, level: str = "INFO") -> None:
         super().__init__()
-        self._log: FilteringBoundLogger = structlog.get_logger()
+        # Bound once: what is not, is bound anew for each line.
+        self._log: FilteringBoundLogger = structlog.get_logger().bind()
         self._open_addresses = level == "DEBUG"
         self._down: dict[str, str] = {}
         self._told_newer = False

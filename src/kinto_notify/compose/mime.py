@@ -32,8 +32,8 @@ def alternative(text: str, html: str, mark: str, slot: str = "") -> bytes:
 
 
 def _part(subtype: str, text: str, mark: str, slot: str) -> bytes:
-    cleaned = body_text(text).rstrip("\n") + "\n"
-    encoding, encoded = _encode(cleaned, mark) if not slot or slot not in cleaned else _with_slots(cleaned, slot)
+    stripped = text.rstrip("\n") + "\n"
+    encoding, encoded = _encode(stripped, mark) if not slot or slot not in stripped else _with_slots(stripped, slot)
     return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
         subtype.encode(),
         encoding,
@@ -43,10 +43,14 @@ def _part(subtype: str, text: str, mark: str, slot: str) -> bytes:
 
 def _encode(text: str, mark: str) -> tuple[bytes, bytes]:
     """Return the transfer encoding that is shortest, and the text in it with LF line ends."""
-    if text.isascii() and mark not in text and _fits(text):
-        return b"7bit", text.encode()
-    raw = text.encode("utf-8")
+    if text.isascii():
+        cleaned = body_text(text)
+        if mark not in cleaned and _fits(cleaned):
+            return b"7bit", cleaned.encode()
     quoted = b"\n".join(map(_quoted, text.split("\n")))
+    if len(quoted) <= len(text) * 4 // 3:
+        return b"quoted-printable", quoted
+    raw = body_text(text).encode("utf-8")
     if len(quoted) <= (len(raw) + 2) // 3 * 4:
         return b"quoted-printable", quoted
     # In base64 a line end is data: the canonical form (RFC 2045 6.8) is CRLF.
@@ -55,16 +59,17 @@ def _encode(text: str, mark: str) -> tuple[bytes, bytes]:
 
 @lru_cache(1024)  # most lines of a page are the template's, and come again in every mail
 def _quoted(line: str) -> bytes:
-    """Write one line as quoted-printable."""
-    # `istext` keeps tabs and blanks; the other mode would write a line's last one alone.
-    return binascii.b2a_qp(line.encode("utf-8"), quotetabs=False, istext=True)
+    """Write one line as quoted-printable; what other readers take for line breaks becomes some."""
+    # `istext` keeps the line breaks; the other mode would write them as =0A.
+    return binascii.b2a_qp(body_text(line).encode("utf-8"), quotetabs=False, istext=True)
 
 
 def _with_slots(text: str, slot: str) -> tuple[bytes, bytes]:
     """Write quoted-printable with each slot on a line of its own, between soft breaks, where it stands for itself."""
     # The letter keeps the last line of each piece short enough for the soft break, and its blanks from its end.
-    pieces = [binascii.b2a_qp(f"{piece}x".encode(), quotetabs=False, istext=True)[:-1] for piece in text.split(slot)]
-    return b"quoted-printable", (b"=\n" + slot.encode() + b"=\n").join(pieces)
+    pieces = body_text(text).split(slot)
+    written = [binascii.b2a_qp(f"{piece}x".encode(), quotetabs=False, istext=True)[:-1] for piece in pieces]
+    return b"quoted-printable", (b"=\n" + slot.encode() + b"=\n").join(written)
 
 
 def _fits(text: str) -> bool:

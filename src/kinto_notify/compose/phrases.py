@@ -6,6 +6,7 @@ that no calendar knows has no words.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 
 from kinto_notify.compose.plain import ELLIPSIS, one_line
 from kinto_notify.digest import Line
@@ -33,6 +34,7 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {many}"
 
 
+@lru_cache(256)
 def verb(action: str) -> str:
     """Return the past participle of an action."""
     return PAST.get(action) or one_line(action, _MAX_NAME) or "changed"
@@ -58,6 +60,7 @@ def totals(counts: Mapping[str, int]) -> str:
     return ", ".join(said) or "Nothing changed"
 
 
+@lru_cache(256)
 def noun(resource: str) -> str:
     """Return a resource's name for people."""
     return one_line(resource.replace("_", " "), _MAX_NAME) or "change"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kinto_notify.address import Mailbox
 from kinto_notify.digest import INTERVAL_GROWTH, DigestKey, FrozenDigest, Line
@@ -15,6 +16,8 @@ LEASE_MS = 60_000
 #: A lease brings no further digest once their lines have so many bytes: they are in memory at once, several times over.
 LEASE_BUDGET_BYTES = 4 * 1024 * 1024
 _COUNTER = "n:"
+#: A list of recipients that is no longer than this is read once.
+_FEW = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ def _frozen(fid: bytes, flat: Sequence[bytes], lines: Sequence[bytes]) -> Frozen
     key = DigestKey(
         identity=fields["identity"],
         text=fields["text"],
-        group=tuple((word, value) for word, value in json.loads(fields["group"])),
+        group=tuple(map(tuple, json.loads(fields["group"]))),
         audience=fields["audience"],
     )
     counts = {name[len(_COUNTER) :]: int(n) for name, n in fields.items() if name.startswith(_COUNTER)}
@@ -155,11 +158,11 @@ def _frozen(fid: bytes, flat: Sequence[bytes], lines: Sequence[bytes]) -> Frozen
         told, left = net(merged)
         counts = counts if "raw" in fields else left
     else:
-        told = tuple(map(Line.decode, lines))
+        told = tuple(Line.decode(line.decode()) for line in lines)
     return FrozenDigest(
         id=fid.decode(),
         key=key,
-        recipients=tuple(Mailbox(name, address) for name, address in json.loads(fields["recipients"])),
+        recipients=_few(stored) if len(stored := fields["recipients"]) <= _FEW else _boxes(stored),
         counts=counts,
         lines=told[: int(fields["collapse"])] if "collapse" in fields else told,
         first=int(fields["first"]),
@@ -170,6 +173,15 @@ def _frozen(fid: bytes, flat: Sequence[bytes], lines: Sequence[bytes]) -> Frozen
         fence=int(fields["fence"]),
         collapse="" if "collapse" not in fields else "raw" if "raw" in fields else "net",
     )
+
+
+def _boxes(stored: str) -> tuple[Mailbox, ...]:
+    return tuple(Mailbox(name, address) for name, address in json.loads(stored))
+
+
+@lru_cache(256)  # one mail for each change has the same recipients over and over
+def _few(stored: str) -> tuple[Mailbox, ...]:
+    return _boxes(stored)
 
 
 def _parted(line: bytes) -> tuple[str, Line]:
