@@ -47,6 +47,9 @@ def _encode(text: str, mark: str) -> tuple[bytes, bytes]:
         cleaned = body_text(text)
         if mark not in cleaned and _fits(cleaned):
             return b"7bit", cleaned.encode()
+    if "\r" in text:
+        # With the line feed after it, it is one line break.
+        text = body_text(text)
     quoted = b"\n".join(map(_quoted, text.split("\n")))
     if len(quoted) <= len(text) * 4 // 3:
         return b"quoted-printable", quoted
