@@ -1,5 +1,21 @@
-"""For all rooms: what runs in the background ignores Ctrl-C, and so would the servers and daemons that tests start."""
+"""For all rooms: every mail of ours that a test makes or receives passes the linter.
+
+What runs in the background ignores Ctrl-C, and so would the servers and daemons that tests start.
+"""
 
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from support.mail_linter import faults_of_taken
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def every_mail_is_good() -> Iterator[None]:
+    """Lint what was mailed."""
+    faults_of_taken()
+    yield
+    assert faults_of_taken() == []

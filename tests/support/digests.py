@@ -9,6 +9,7 @@ from kinto_notify.compose.sample import LINES
 from kinto_notify.compose.slot import filled
 from kinto_notify.digest import DigestKey, FrozenDigest, Line
 from kinto_notify.subscription import FILE_HOME, Presentation, resolved_text
+from support.mail_linter import take
 
 SENDER = Mailbox("Kinto", "kinto@example.org")
 READER = Mailbox("", "reader@example.org")
@@ -44,4 +45,6 @@ def digest(
 
 def message(composer: Composer, frozen: FrozenDigest, recipient: Mailbox = READER) -> bytes:
     """Return the whole mail."""
-    return filled(composer.headers(frozen, recipient), composer.body(frozen), frozen.id)
+    made = filled(composer.headers(frozen, recipient), composer.body(frozen), frozen.id)
+    take(made)
+    return made

@@ -7,6 +7,7 @@ that a test makes.
 import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from hashlib import sha256
 from html.parser import HTMLParser
 
 ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
@@ -40,6 +41,37 @@ _FORBIDDEN_TAGS = {
 _REMOTE = re.compile(r"url\(|@import|expression\(", re.IGNORECASE)
 _FIELD = re.compile(rb"[!-9;-~]+: \S")
 
+#: Mails of ours that were taken since `faults_of_taken` was called last.
+_taken: list[bytes] = []
+#: Content that was found good: a digest's mails to many have it in common.
+_good: set[bytes] = set()
+_OURS = b"\r\nAuto-Submitted: auto-generated\r\n"
+
+
+def take(message: bytes) -> None:
+    """Remember a mail that a test made or received; what is not of our making (a test's own letter) is not ours."""
+    if _OURS in message.partition(b"\r\n\r\n")[0] + b"\r\n":
+        _taken.append(message)
+
+
+def faults_of_taken() -> list[str]:
+    """Lint what was taken, and forget it. `tests/conftest.py` asks after every test."""
+    faults = []
+    while _taken:
+        message = _taken.pop()
+        head, _, body = message.partition(b"\r\n\r\n")
+        utf8 = bool(re.search(rb"[\x80-\xff]", head))
+        content = sha256(body).digest()
+        found = (
+            lint(message, smtputf8=utf8)
+            if content not in _good
+            else [*_lint_bytes(message, utf8), *_lint_headers(_ascii(message, utf8))]
+        )
+        if not found:
+            _good.add(content)
+        faults += [f"{one} in {head[:400]!r}" for one in found]
+    return faults
+
 
 def parse(message: bytes) -> EmailMessage:
     """Parse with the standard library's strictest reading."""
@@ -51,8 +83,12 @@ def parse(message: bytes) -> EmailMessage:
 def lint(message: bytes, *, smtputf8: bool = False) -> list[str]:
     """Return every fault of a message; `smtputf8` allows UTF-8 in its address headers (RFC 6532)."""
     # The standard library reads no UTF-8 headers from bytes; what stands in them is the caller's to check.
-    ascii_only = re.sub(rb"[\x80-\xff]", b"x", message) if smtputf8 else message
+    ascii_only = _ascii(message, smtputf8)
     return [*_lint_bytes(message, smtputf8), *_lint_headers(ascii_only), *_lint_parts(ascii_only)]
+
+
+def _ascii(message: bytes, smtputf8: bool) -> bytes:
+    return re.sub(rb"[\x80-\xff]", b"x", message) if smtputf8 else message
 
 
 def _lint_bytes(message: bytes, smtputf8: bool) -> list[str]:

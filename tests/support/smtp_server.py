@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from support.mail_linter import take
 from support.smtp_script import Act, Connection, Hangup, Mail, Step, drop, hang, raw, say, tls_contexts
 
 __all__ = ["Act", "Mail", "SmtpServer", "SmtpServerThread", "drop", "hang", "raw", "say", "tls_contexts"]
@@ -256,6 +257,7 @@ class SmtpServer:
         act = say(step) if isinstance(step, str) else step
         if mail is not None and (act.reply[:1] == b"2" if act.accept is None else act.accept):
             self.mails.append(mail)
+            take(mail.data)
         await self._act(connection, act)
         return act
 
