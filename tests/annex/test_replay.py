@@ -73,3 +73,37 @@ def test_a_time_that_is_none(tmp_path: Path, text: str) -> None:
     ended = command("replay", "--ini", str(tmp_path / "kinto.ini"), f"--since={text}")
     assert ended.returncode == 64
     assert "--since" in ended.stderr
+
+
+def test_a_preview_of_what_was_written_lately_though_the_stream_is_empty(
+    tmp_path: Path, redis_server: RedisServer, stream: StreamReader
+) -> None:
+    kinto = KintoServer(tmp_path, redis_server.url)
+    kinto.start()
+    assert kinto.request("PUT", "/buckets/old")[0] == 201
+    end(kinto)
+    kinto.start()
+    for name in ("b", "c"):
+        assert kinto.request("PUT", f"/buckets/{name}", b'{"data": {"title": "Title of %b"}}' % name.encode())[0] == 201
+    stream.wait(3)
+    eventually(lambda: replay(kinto, "--dry-run").stdout.startswith("3 event(s) would be"))
+    stream.client.flushall()
+    end(kinto)
+    before = {path: path.read_bytes() for path in kinto.spool.iterdir()}
+    settings = {"sender": "kinto@example.org", "recipients": "anna@example.org", "redis_url": redis_server.url}
+    gone = command("preview", "--recent", "5", **settings)
+    assert (gone.returncode, "--ini KINTO.ini finds what its outbox has kept" in gone.stderr) == (65, True)
+    ini = ("--ini", str(kinto.ini))
+    shown = command("preview", "--recent", "2", *ini, **settings)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    # By bucket, each a mail of its own: the newest is shown.
+    assert 'bucket "Title of c" created' in shown.stdout.partition("\n")[0]
+    # Looking changes nothing.
+    assert {path: path.read_bytes() for path in kinto.spool.iterdir()} == before
+    assert not stream.client.keys("*")
+    assert command("preview", *ini, **settings).returncode == 64
+    assert command("preview", "--recent", "0", *ini, **settings).returncode == 64
+    empty = tmp_path / "empty.ini"
+    empty.write_text(kinto.ini.read_text().replace(str(kinto.spool), str(tmp_path / "nothing")))
+    nothing = command("preview", "--recent", "1", "--ini", str(empty), **settings)
+    assert (nothing.returncode, "has kept no event" in nothing.stderr) == (65, True)

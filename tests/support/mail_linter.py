@@ -9,6 +9,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from hashlib import sha256
 from html.parser import HTMLParser
+from typing import Any
 
 ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
 REQUIRED = (
@@ -135,7 +136,7 @@ def _lint_headers(message: bytes) -> list[str]:
         if re.search(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029\u202a-\u202e\u2066-\u2069]", str(value)):
             faults.append(f"{name}: a line break or direction override in {str(value)!r}")
     for name in ("From", "To"):
-        addresses = getattr(parsed[name], "addresses", ())
+        addresses: tuple[Any, ...] = getattr(parsed[name], "addresses", ())
         if len(addresses) != 1 or not addresses[0].domain:
             faults.append(f"{name}: {len(addresses)} mailboxes")
     if getattr(parsed["Date"], "datetime", None) is None:

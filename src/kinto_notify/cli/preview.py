@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinto_notify.cli.event_file import read_event
-from kinto_notify.errors import BadInput, MalformedEntry
+from kinto_notify.errors import BadInput, MalformedEntry, UsageError
 
 if TYPE_CHECKING:
     from kinto_notify.address import Mailbox
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from kinto_notify.settings import Settings
     from kinto_notify.subscription import Subscription
 
+#: They are in memory at once, at most 256 KiB each.
+_MOST_RECENT = 1_000
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
@@ -25,11 +30,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("subscription", nargs="?", help="name of a subscription [the first one]")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--event", metavar="FILE", help="an event as in the stream: its mail, by its hooks too")
-    source.add_argument("--recent", metavar="N", type=int, help="the last N entries of the stream: the newest mail")
+    source.add_argument("--recent", metavar="N", type=_number, help="the last N events in the stream: the newest mail")
+    kept = "with --recent: the last N events that the outbox of this Kinto has kept, for `retention`"
+    parser.add_argument("--ini", type=Path, metavar="KINTO.ini", help=kept)
     form = parser.add_mutually_exclusive_group()
     for name, text in (("text", "subject and text part [this]"), ("html", "HTML part"), ("eml", "the whole message")):
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
     parser.set_defaults(run=run, form="text")
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= _MOST_RECENT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_RECENT:,}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,13 +52,20 @@ def run(arguments: argparse.Namespace) -> int:
     from kinto_notify.settings import load_settings
     from kinto_notify.stationery import composer_of
 
+    if arguments.ini is not None and arguments.recent is None:
+        raise UsageError("preview: --ini says whose --recent events are meant")
     settings = load_settings()
     catalogue = load_catalogue(settings)
     name = arguments.subscription
     if arguments.event is not None:
         digest, recipient = _of_events(name, [read_event(arguments.event)], catalogue)
     elif arguments.recent is not None:
-        digest, recipient = _of_events(name, asyncio.run(_recent(settings, arguments.recent)), catalogue)
+        events = (
+            _kept(arguments.ini, arguments.recent)
+            if arguments.ini
+            else asyncio.run(_recent(settings, arguments.recent))
+        )
+        digest, recipient = _of_events(name, events, catalogue)
     else:
         digest, recipient = _sampled(_chosen(name, catalogue.subscriptions))
     composer = composer_of(
@@ -82,21 +102,40 @@ def _sampled(chosen: "Subscription | None") -> "tuple[FrozenDigest, Mailbox]":
 
 async def _recent(settings: "Settings", number: int) -> "list[Event]":
     """Return the last events of the stream; what cannot be read is no event."""
-    from kinto_notify.event import parse_event
     from kinto_notify.store.client import Client
     from kinto_notify.store.trail import Trail
 
     client = Client(settings.redis_url, settings.namespace)
     try:
-        bodies = await Trail(client).newest(max(number, 1))
+        bodies = await Trail(client).newest(number)
     finally:
         await client.close()
+    return _parsed(
+        bodies,
+        "there is no event in the stream: what was filed is trimmed. On Kinto's host --ini KINTO.ini finds what its "
+        "outbox has kept; --event takes a file",
+    )
+
+
+def _kept(ini: Path, number: int) -> "list[Event]":
+    """Return the last events that a Kinto's outbox has published and kept."""
+    from kinto_notify.outbox.brief import complete
+    from kinto_notify.outbox.ini import read_ini
+    from kinto_notify.outbox.kept import kept_since
+
+    newest = deque((kept for settings in read_ini(ini) for kept in kept_since(settings, 0)), maxlen=number)
+    return _parsed([complete(kept.entry).body for kept in newest], "the outbox has kept no event: see `retention`")
+
+
+def _parsed(bodies: "Iterable[str | bytes]", nothing: str) -> "list[Event]":
+    from kinto_notify.event import parse_event
+
     events = []
     for body in bodies:
         with suppress(MalformedEntry):
             events.append(parse_event(body))
     if not events:
-        raise BadInput("there is no event in the stream: those that were filed may be trimmed; --event takes a file")
+        raise BadInput(nothing)
     return events
 
 
