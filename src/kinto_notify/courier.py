@@ -25,7 +25,7 @@ from kinto_notify.delivery import (
     retry_delay,
     too_old,
 )
-from kinto_notify.errors import RelayFault
+from kinto_notify.errors import NoSession, RelayFault
 from kinto_notify.last_look import Withheld, last_look
 from kinto_notify.ledger import Ledger
 from kinto_notify.patience import IDLE_S, wait_for, wait_for_any
@@ -134,7 +134,7 @@ class Courier:
 
     def _room(self) -> int:
         """Return how many attempts may begin: a session is free some turns before its last attempt has ended."""
-        return min(self._pool.free, self._pool.capacity - self.busy)
+        return self._pool.room(self.busy)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._attempts.discard(task)
@@ -166,14 +166,15 @@ class Courier:
             handed_over = True
 
         try:
-            # No session for what goes nowhere: relays think ill of those who ask for unknown addresses again and again.
-            look()
             head = for_summary(delivery.headers) if delivery.summary else delivery.headers
             message = filled(head, body or b"", delivery.body)
             envelope = Envelope(delivery.sender, delivery.recipient, message, delivery.smtputf8)
-            outcome = await self._pool.send(envelope, just_before_the_body)
+            # No session for what goes nowhere: relays think ill of those who ask for unknown addresses again and again.
+            outcome = await self._pool.send(envelope, just_before_the_body, before_mail=look, impatient=True)
         except Stopped as stopped:
             self._withhold(delivery, stopped.withheld)
+        except NoSession:
+            self._ledger.settle(Settlement(delivery.id, delivery.fence, Fate.RETURNED))
         except RelayFault as fault:
             self._telemetry.relay_down(str(fault))
             self._telemetry.returned(delivery, str(fault))

@@ -62,6 +62,10 @@ class RelayFault(Unavailable):
         self.throttled = throttled
 
 
+class NoSession(Unavailable):
+    """All sessions to the smarthost have been busy for long: somebody else may have one."""
+
+
 class TryLater(KintoNotifyError):
     """What was asked can't be done now."""
 

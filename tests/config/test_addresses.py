@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from kinto_notify.address import Mailbox, parse_mailbox
 from kinto_notify.compose.headers import check_address, mailbox
-from kinto_notify.smtp.session import _UNSAFE
+from kinto_notify.smtp.commands import _UNSAFE
 
 NOT_ONE = [
     "",

@@ -170,10 +170,17 @@ async def test_no_session_waits_while_there_is_something_to_send(
     async with SmtpServer() as server, asyncio.timeout(60):
         pool = Pool(parse_relays(server.url), sessions=3)
         made = Courier(Deliveries(client), pool, Ledger(Deliveries(client), telemetry), telemetry, policy=POLICY)
-        while len(server.mails) < len(many):
-            await made.step(asyncio.Event())
+        stepping = asyncio.create_task(keep_stepping(made))
+        await server.wait_for(len(many), 50)
+        stepping.cancel()
+        await asyncio.gather(stepping, return_exceptions=True)
         assert await made.drain(30)
         await pool.close()
+
+
+async def keep_stepping(courier: Courier) -> None:
+    while True:
+        await courier.step(asyncio.Event())
 
 
 @pytest.mark.parametrize(("held", "suppressed"), [(False, None), (False, "550 5.1.1 nobody"), (True, "550 5.1.1 no")])

@@ -3,7 +3,8 @@
     async with Dialogue([[(b"DATA\r\n", b"250 ok\r\n550 no\r\n354 go\r\n")], …]) as server:  # one list a connection
 
 The greeting and the answer to EHLO come by themselves. A reply of None closes the connection; when a list is at its
-end the server listens, and says nothing more. A connection beyond the last list takes every message.
+end the server listens, and says nothing more. A connection beyond the last list takes every message, one at a time or
+together with the announcement of the next. With `bytewise` each byte of a reply comes alone.
 """
 
 import asyncio
@@ -20,8 +21,10 @@ ACCEPTING: list[Turn] = [
 
 
 class Dialogue:
-    def __init__(self, connections: Sequence[Sequence[Turn]] = (), offers: bytes = b"PIPELINING") -> None:
-        self._turns, self._offers = list(connections), offers
+    def __init__(
+        self, connections: Sequence[Sequence[Turn]] = (), offers: bytes = b"PIPELINING", *, bytewise: bool = False
+    ) -> None:
+        self._turns, self._offers, self._bytewise = list(connections), offers, bytewise
         #: What each connection has said after EHLO.
         self.heard: list[bytearray] = []
         self._server: asyncio.Server | None = None
@@ -59,10 +62,10 @@ class Dialogue:
                 await self._hear(reader, heard, until)
                 if reply is None:
                     return
-                # In two segments that part a line.
-                writer.write(reply[:5])
-                await asyncio.sleep(0)
-                writer.write(reply[5:])
+                # In segments that part a line.
+                for piece in [bytes([byte]) for byte in reply] if self._bytewise else [reply[:5], reply[5:]]:
+                    writer.write(piece)
+                    await asyncio.sleep(0)
             while said := await reader.read(65536):
                 heard += said
         except (OSError, EOFError):

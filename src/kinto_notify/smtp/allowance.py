@@ -42,6 +42,10 @@ class Allowance:
         stalled = int(max(0.0, now - self._changed_at) / self._stall)
         return min(self._ceiling, self._allowed + stalled)
 
+    def full(self, now: float) -> bool:
+        """Tell whether as many are granted as the relay is known to let stand: no slow start is under way."""
+        return self.granted(now) >= self._ceiling
+
     def refused(self, now: float, standing: int) -> None:
         """Note that the relay refused one connection more while `standing` others of ours stood or were opening."""
         if self._probing:

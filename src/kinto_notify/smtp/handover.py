@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Callable
 
 from aiosmtplib import SMTPResponse
-from aiosmtplib.protocol import SMTPProtocol
 
+from kinto_notify.smtp.line import Line
 from kinto_notify.smtp.outcome import Phase
-from kinto_notify.smtp.replies import Replies
 from kinto_notify.smtp.timeouts import Timeouts
 
 #: What `Timeouts.block` is the time for; most messages are one block.
@@ -20,78 +19,52 @@ BLOCK = 65_536
 
 
 async def hand_over(
-    protocol: SMTPProtocol, data: bytes, timeouts: Timeouts, at: Callable[[Phase], None]
+    line: Line, data: bytes, timeouts: Timeouts, at: Callable[[Phase], None], stalled: Callable[[], None] | None = None
 ) -> SMTPResponse:
-    """Send the message with its dot and return the reply.
+    """Send a message of any length with its dot, and what `data` has behind that; return the reply to the dot.
 
     A relay that takes no block in time (it stopped reading, or crawls) is given up in phase BODY: it has not seen the
-    dot, so nothing is ambiguous.
+    dot, so nothing is ambiguous. `stalled` is called where it takes longer than a healthy relay would.
     """
     at(Phase.BODY)
-    if protocol.transport is None:
-        raise ConnectionError("the connection was closed")
-    with _Flow(protocol.transport) as flow:
-        flow.write(data[:BLOCK])
-        if len(data) <= BLOCK and flow.drained:
+    line.write(data[:BLOCK])
+    if len(data) <= BLOCK and line.drained:
+        at(Phase.DOT)
+        return await _answer(line, timeouts, stalled)
+    if stalled is not None:
+        stalled()
+    # A reply may come before the end (too big, say), and nobody but a waiting reader hears it.
+    reading = asyncio.ensure_future(line.next(None))
+    pushing = asyncio.ensure_future(_push(line, data, timeouts.block))
+    try:
+        await asyncio.wait({reading, pushing}, return_when=asyncio.FIRST_COMPLETED)
+        if pushing.done():
+            pushing.result()
             at(Phase.DOT)
-            return await flow.next(timeouts.dot)
-        # A reply may come before the end (too big, say), and nobody but a waiting reader hears it.
-        reading = asyncio.ensure_future(flow.next(None))
-        pushing = asyncio.ensure_future(_push(flow, data, timeouts.block))
-        try:
-            await asyncio.wait({reading, pushing}, return_when=asyncio.FIRST_COMPLETED)
-            if pushing.done():
-                pushing.result()
-                at(Phase.DOT)
-                await asyncio.wait({reading}, timeout=timeouts.dot)
-            if not reading.done():
-                raise TimeoutError
-            return reading.result()
-        finally:
-            for task in (reading, pushing):
-                task.cancel()
-            await asyncio.gather(reading, pushing, return_exceptions=True)
+            await asyncio.wait({reading}, timeout=timeouts.dot)
+        if not reading.done():
+            raise TimeoutError
+        return reading.result()
+    finally:
+        for task in (reading, pushing):
+            task.cancel()
+        await asyncio.gather(reading, pushing, return_exceptions=True)
 
 
-async def _push(flow: "_Flow", data: bytes, patience: float) -> None:
+async def _answer(line: Line, timeouts: Timeouts, stalled: Callable[[], None] | None) -> SMTPResponse:
+    if stalled is None or timeouts.stall >= timeouts.dot:
+        return await line.next(timeouts.dot)
+    try:
+        return await line.next(timeouts.stall)
+    except TimeoutError:
+        stalled()
+    return await line.next(timeouts.dot - timeouts.stall)
+
+
+async def _push(line: Line, data: bytes, patience: float) -> None:
     """Send all but the first block, which is on its way; `patience` is the time for each."""
     for start in range(BLOCK, len(data) + BLOCK, BLOCK):
         async with asyncio.timeout(patience):
-            await flow.drain()
+            await line.drain()
         if start < len(data):
-            flow.write(data[start : start + BLOCK])
-
-
-class _Flow(Replies):
-    """Knows when the kernel has all that was written."""
-
-    def __init__(self, transport: asyncio.BaseTransport) -> None:
-        super().__init__(transport)
-        self._flowing = asyncio.Event()
-        self._flowing.set()
-        # Paused with more than a byte left, resumed with none. Not 0: asyncio's TLS would pause with nothing to write.
-        self._transport.set_write_buffer_limits(high=1, low=0)
-
-    @property
-    def drained(self) -> bool:
-        return self._flowing.is_set()
-
-    def write(self, data: bytes) -> None:
-        if self._transport.is_closing():
-            raise ConnectionError("the connection was closed")
-        self._transport.write(data)
-
-    async def drain(self) -> None:
-        await self._flowing.wait()
-        if self._transport.is_closing():
-            raise ConnectionError("the connection was closed")
-
-    def pause_writing(self) -> None:
-        self._flowing.clear()
-
-    def resume_writing(self) -> None:
-        self._flowing.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._flowing.set()
-        super().connection_lost(exc)
+            line.write(data[start : start + BLOCK])

@@ -10,6 +10,7 @@ from kinto_notify.delivery import Deferred, Refused
 from kinto_notify.smarthost import Relay
 from kinto_notify.smtp.allowance import Allowance
 from kinto_notify.smtp.circuit import Circuit
+from kinto_notify.smtp.foresight import Foresight
 from kinto_notify.smtp.outcome import Phase, RelayAtFault, Verdict
 from kinto_notify.smtp.reasons import crowded, enhanced
 from kinto_notify.smtp.streak import ENOUGH, Streak
@@ -23,6 +24,11 @@ class Lane:
         self.relay = relay
         self.circuit = Circuit(timeouts.pause_least, timeouts.pause_most)
         self.allowance = Allowance(sessions, timeouts.regrow, timeouts.stall)
+        self.foresight = Foresight(timeouts.lifetime)
+        #: Whether it takes commands together, as far as its last session knows.
+        self.pipelines = False
+        self._stall = timeouts.stall
+        self._answered = float("-inf")
         self._streak = Streak()
 
     def reviewed(self, verdict: Verdict, recipient: str) -> Verdict:
@@ -42,6 +48,7 @@ class Lane:
         """Note that the relay answered: whatever it said of the message, it does its part. Silence proves nothing."""
         if isinstance(verdict, RelayAtFault) or not verdict.reply.code:
             return
+        self._answered = now
         if not self.circuit.healthy:
             # Now and not when it opened: the pause since then is no time without an answer.
             self.allowance.restart(now)
@@ -50,6 +57,18 @@ class Lane:
             self.allowance.refused(now, self.allowance.granted(now) - 1)
         elif not (isinstance(verdict, Deferred) and verdict.throttled):
             self.allowance.worked(now)
+
+    def looks_ahead(self, now: float) -> bool:
+        """Tell whether more messages than it has sessions may wait for it: it takes them together, and answers."""
+        prompt = self.pipelines and now - self._answered < self._stall
+        return prompt and self.foresight.trusted(now) and self.allowance.full(now)
+
+    def foresaw(self, now: float, *, in_vain: bool) -> None:
+        """Note what became of a message that was announced behind another's dot."""
+        if in_vain:
+            self.foresight.failed(now)
+        else:
+            self.foresight.worked()
 
     def crowded(self, fault: RelayAtFault, others: int, now: float) -> bool:
         """Tell whether the relay only refuses one session *more* than the `others` of ours; remember how many."""

@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kinto_notify.delivery import Envelope, Outcome
+from kinto_notify.delivery import Deferred, Envelope, Outcome
 from kinto_notify.errors import ConfigError, RelayFault
 from kinto_notify.smarthost import Relay, Tls
 from kinto_notify.smtp.lane import Lane
 from kinto_notify.smtp.opening import tls_context
-from kinto_notify.smtp.outcome import RelayAtFault, Verdict
+from kinto_notify.smtp.outcome import Phase, RelayAtFault, Verdict
 from kinto_notify.smtp.resolver import Resolver
 from kinto_notify.smtp.session import Session
 from kinto_notify.smtp.shelf import Shelf
+from kinto_notify.smtp.slots import Slots
 from kinto_notify.smtp.timeouts import Timeouts
+from kinto_notify.smtp.turns import Turn
 
 
 class Pool:
@@ -40,12 +42,10 @@ class Pool:
         self._timeouts = timeouts
         self._resolver = resolver or Resolver()
         self._tls = tls_context(ca) if any(relay.tls is not Tls.CLEAR for relay in relays) else None
-        self._busy = 0
-        self._closed = False
+        self._slots = Slots(self._lanes, sessions, timeouts, self._gone)
         #: All that may count at a relay: those that open, work, rest, or say good-bye.
         self._all: set[Session] = set()
         self._shelf = Shelf(timeouts.idle, self._gone)
-        self._waiting: set[asyncio.Future[None]] = set()
 
     @property
     def capacity(self) -> int:
@@ -58,21 +58,20 @@ class Pool:
 
         It is as many as the first relay that is well grants: the others stand in for it, they do not carry its rest.
         """
-        if self._closed:
-            return 0
-        now = time.monotonic()
-        for lane in self._lanes.values():
-            if lane.circuit.healthy:
-                return max(0, lane.allowance.granted(now) - self._busy)
-        return min(self._sessions - self._busy, sum(lane.circuit.admits(now) for lane in self._lanes.values()))
+        return self._slots.free
+
+    def room(self, busy: int) -> int:
+        """How many messages more a caller may bring who has `busy` under way: as many as are free.
+
+        Where the relay takes them together and answers promptly it is more than that: a message that waits is
+        announced behind the one before it, and costs no round trip of its own.
+        """
+        return self._slots.room(busy)
 
     @property
     def fault(self) -> str | None:
         """The last fault, while nothing is known to work; holds no secret."""
-        circuits = [lane.circuit for lane in self._lanes.values()]
-        if any(circuit.healthy for circuit in circuits):
-            return None
-        return "; ".join(circuit.fault for circuit in circuits if circuit.fault)
+        return self._slots.fault
 
     def open_circuits(self) -> list[tuple[str, float, str]]:
         """Return the relays that are known to fail: since when (monotonic clock), and what the last fault was."""
@@ -81,28 +80,33 @@ class Pool:
 
     async def ready(self) -> None:
         """Return when a relay may be tried: at once while one is well, else when a circuit lets one attempt through."""
-        circuits = [lane.circuit for lane in self._lanes.values()]
-        while not self._closed:
-            now = time.monotonic()
-            if any(circuit.admits(now) for circuit in circuits):
-                return
-            await self._woken(min(circuit.next_trial for circuit in circuits) - now)
-        raise RelayFault("the pool is closed")
+        await self._slots.ready()
 
-    async def send(self, envelope: Envelope, before_body: Callable[[], None] | None = None) -> Outcome:
+    async def send(
+        self,
+        envelope: Envelope,
+        before_body: Callable[[], None] | None = None,
+        *,
+        before_mail: Callable[[], None] | None = None,
+        impatient: bool = False,
+    ) -> Outcome:
         """Hand one message over; wait for a session if all are busy.
 
         `before_body` is called when the relay waits for the message, just before its bytes go out: what it raises
         ends the attempt, and nothing was sent. A cancellation before it was called means the same; one after it
-        leaves open whether the relay has the message (`Deferred.ambiguous` says that of a lost reply). Raises
-        `RelayFault` when no relay does its part: the delivery is not at fault, and it costs no attempt.
+        leaves open whether the relay has the message (`Deferred.ambiguous` says that of a lost reply). `before_mail`
+        is called before the relay hears of the message; what it raises ends the attempt, and costs no session.
+
+        Raises `RelayFault` when no relay does its part: the delivery is not at fault, and it costs no attempt; and
+        `NoSession` where an `impatient` one has waited `Timeouts.stall` for a session.
         """
+        turn = Turn(envelope, before_mail, before_body, impatient=impatient)
         while True:
-            await self._enter()
+            session = await self._slots.enter(turn)
             try:
-                outcome = await self._attempt(envelope, before_body)
+                outcome = await self._attempt(turn, session)
             finally:
-                self._leave()
+                self._slots.leave()
             if outcome is not None:
                 return outcome
 
@@ -126,71 +130,46 @@ class Pool:
 
     async def close(self) -> None:
         """Close every session: idle ones with QUIT, busy ones at once, which ends their `send`."""
-        self._closed = True
+        self._slots.closed = True
         await self._shelf.close()
         for session in self._all:
             session.abort()
         self._all.clear()
-        self._wake()
+        self._slots.close()
         # The transports tell their protocols in the next turns of the loop; a loop closed before that complains.
         for _ in range(3):
             await asyncio.sleep(0)
 
-    # --- slots
-
-    async def _enter(self) -> None:
-        """Take a slot: wait while the sessions are busy, raise where no relay may be tried."""
-        while True:
-            if self._closed:
-                raise RelayFault("the pool is closed")
-            if self.free:
-                self._busy += 1
-                return
-            circuits = [lane.circuit for lane in self._lanes.values()]
-            if not any(circuit.healthy or circuit.trying for circuit in circuits):
-                now = time.monotonic()
-                if not any(circuit.admits(now) for circuit in circuits):
-                    raise RelayFault(self.fault or "no relay may be tried now")
-            await self._woken(None)
-
-    def _leave(self) -> None:
-        self._busy -= 1
-        self._wake()
-
     def _gone(self, session: Session) -> None:
         self._all.discard(session)
-        self._wake()
-
-    async def _woken(self, timeout: float | None) -> None:  # noqa: ASYNC109 - a pause, not an error
-        """Wait until a slot, a session or a circuit has changed, or the time is over."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        try:
-            await asyncio.wait({future}, timeout=timeout)
-        finally:
-            self._waiting.discard(future)
-            future.cancel()
-
-    def _wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        self._slots.changed()
 
     # --- attempts
 
-    async def _attempt(self, envelope: Envelope, before_body: Callable[[], None] | None) -> Outcome | None:
-        """Make one attempt, over an idle session or a new one; None: enter again, for a session or another relay."""
+    async def _attempt(self, turn: Turn, session: Session | None) -> Outcome | None:
+        """Make one attempt, over `session` if the message is announced there, else over an idle one or a new one.
+
+        None: enter again, for a session or another relay.
+        """
         begun = time.monotonic()
-        session = await self._shelf.take()
+        ahead = session is not None
+        if session is None:
+            if turn.before_mail is not None:
+                turn.before_mail()
+            session = await self._shelf.take()
         if session is not None:
-            verdict = await self._transact(session, envelope, before_body)
-            if not isinstance(verdict, RelayAtFault):
+            verdict = await self._transact(session, turn)
+            again = isinstance(verdict, RelayAtFault) or (ahead and _says_nothing(session, verdict))
+            if ahead:
+                self._lanes[session.relay].foresaw(time.monotonic(), in_vain=again)
+            if not again:
+                assert not isinstance(verdict, RelayAtFault)
                 return verdict
             # It closed between two messages, as relays do: no fault before a new connection shows one too.
         session = await self._opened(begun)
         if session is None:
             return None
-        verdict = await self._transact(session, envelope, before_body)
+        verdict = await self._transact(session, turn)
         if not isinstance(verdict, RelayAtFault):
             return verdict
         if not self._crowded(session.relay, verdict):
@@ -199,11 +178,12 @@ class Pool:
                 raise RelayFault(self.fault, throttled=verdict.throttled)
         return None
 
-    async def _transact(self, session: Session, envelope: Envelope, before_body: Callable[[], None] | None) -> Verdict:
+    async def _transact(self, session: Session, turn: Turn) -> Verdict:
         lane = self._lanes[session.relay]
         try:
             with lane.circuit.trial(time.monotonic(), self._timeouts.stall):
-                verdict = lane.reviewed(await session.send(envelope, before_body), envelope.recipient)
+                told = await session.send(turn, self._slots.follower, self._slots.stalled)
+                verdict = lane.reviewed(told, turn.envelope.recipient)
             if isinstance(verdict, RelayAtFault):
                 # Also where it would let us stay: whoever tries again does so over a new connection, not beside this.
                 session.abort()
@@ -218,9 +198,9 @@ class Pool:
         for relay, lane in self._lanes.items():
             if len(self._all) >= self._sessions:
                 # One still says good-bye.
-                await self._woken(None)
+                await self._slots.woken(None)
                 return None
-            if self._closed:
+            if self._slots.closed:
                 raise RelayFault("the pool is closed")
             if not lane.circuit.admits(time.monotonic()):
                 continue
@@ -233,6 +213,7 @@ class Pool:
                 if not session.connected:
                     self._all.discard(session)
             if fault is None:
+                lane.pipelines = session.pipelines
                 return session
             if self._crowded(relay, fault):
                 return None
@@ -251,13 +232,24 @@ class Pool:
         """Open the relay's circuit, let its idle sessions go; return the fault as a person reads it."""
         text = self._lanes[relay].trip(fault, begun, time.monotonic())
         self._shelf.drop(relay)
-        self._wake()
+        self._slots.changed()
         return text
 
     def _put_by(self, session: Session) -> None:
-        """Keep a session for the next message if it still stands."""
-        if self._closed or not session.connected:
+        """Give a session to whom it has announced, or keep it for the next message, if it still stands."""
+        follower, session.follower = session.follower, None
+        if self._slots.closed or not session.connected or (follower is not None and not follower.open):
             session.abort()
+            if follower is not None:
+                self._slots.give_back(follower)
             self._gone(session)
+        elif follower is not None:
+            self._slots.pass_on(session, follower)
         else:
             self._shelf.put(session)
+
+
+def _says_nothing(session: Session, verdict: Verdict) -> bool:
+    """Tell whether an announced message had no answer to itself: the next attempt, alone, will have one."""
+    lost = not session.connected and isinstance(verdict, Deferred)
+    return lost and verdict.reply.phase not in (Phase.BODY, Phase.DOT)
