@@ -15,6 +15,7 @@ from pyramid.events import NewRequest
 from pyramid.exceptions import ConfigurationError
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
+from kinto_notify import wire
 from kinto_notify.errors import ConfigError
 from kinto_notify.outbox import metadata
 from kinto_notify.outbox.adoption import Adoption
@@ -150,8 +151,9 @@ class Listener:
             return
         taken.add(self._stamp)
         request = root_of(event.request)
-        titles = self._titles(event)
-        captured = capture(event, origin_of(request), self.settings, self._children(event), self._hooks, titles)
+        event_id, titles = wire.new_id(), self._titles(event)
+        origin = origin_of(request, event_id)
+        captured = capture(event, origin, self.settings, self._children(event), self._hooks, titles, event_id)
         if captured is None:
             return
         manager = manager_of(request)

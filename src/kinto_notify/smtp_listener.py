@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from pyramid.events import NewRequest
 from pyramid.exceptions import ConfigurationError
 
+from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured, capture
 from kinto_notify.outbox.joined import survivors_of
 from kinto_notify.outbox.request import (
@@ -120,7 +121,7 @@ class SmtpListener:
 
     def _note(self, event: Any) -> None:
         request = root_of(event.request)
-        captured = capture(event, origin_of(request), self._settings)
+        captured = capture(event, origin_of(request, wire.new_id()), self._settings)
         if captured is None:
             return
         transaction = current(manager_of(request))

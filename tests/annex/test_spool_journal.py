@@ -245,4 +245,4 @@ def test_k11_a_length_that_is_not_true_hides_no_row_behind_it(tmp_path: Path) ->
 def test_k11_a_damaged_first_line_is_no_other_version(tmp_path: Path) -> None:
     made = journal(str(tmp_path))
     made.write([{"data": {}}], "final")
-    assert published(made, made.path.read_bytes().replace(b"spool 1 ", b"spool 2 ", 1)) == [("id-0", False)]
+    assert published(made, made.path.read_bytes().replace(b"spool 2 ", b"spool 3 ", 1)) == [("id-0", False)]

@@ -199,7 +199,7 @@ def test_k25_files_sort_by_age_though_the_clock_is_set_back(
 def test_a_file_of_another_version_is_left_alone(
     directory: SpoolDirectory, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said = b"kinto-notify spool 2 "
+    said = b"kinto-notify spool 3 "
     raw = b"%b%08x\nwhatever that writes" % (said, zlib.crc32(said))
     spool.mkdir()
     path = spool / "ns@20261123T000000.000-host-1-abcd.spool"
@@ -274,4 +274,18 @@ def test_a_backlog_holds_a_bounded_number_of_files_open(
 def test_the_first_line_names_the_form(file: Spool) -> None:
     file.prepare([entry(0)], final=True)
     assert file.claim.path.read_bytes().startswith(BEGIN)
-    assert BEGIN.startswith(b"kinto-notify spool 1 ")
+    assert BEGIN.startswith(b"kinto-notify spool 2 ")
+
+
+def test_a_spool_of_the_form_before_is_read(spool: Path) -> None:
+    """What an older version left waits there still after an upgrade."""
+    claim = SpoolDirectory(spool, "ns").new()
+    Spool(claim).prepare([entry(0)], final=True)
+    first = b"kinto-notify spool 1 "
+    with claim.path.open("r+b") as raw:
+        raw.write(b"%b%08x\n" % (first, zlib.crc32(first)))
+    reader = SpoolReader(claim.path)
+    assert [row.entry for row in reader.waiting(10, 1 << 20)] == [entry(0)]
+    assert not reader.damage
+    reader.close()
+    claim.release()

@@ -1,43 +1,56 @@
 """An event of one object, written down as Kinto said it, and told later.
 
-In: a `Captured` event, while its writer waits. Out: an entry in brief (a JSON array), which `complete` turns into what
-goes to the stream, in the relay, where nobody waits: that halves what encoding costs the write. An event that may not
-fit one entry is not brief. `complete` takes entries of both forms. Never fails.
+In: a `Captured` event, while its writer waits. Out: an entry in brief, which `complete` turns into what goes to the
+stream, in the relay, where nobody waits: that takes most of what encoding costs from the write. An event that may not
+fit one entry is not brief. `complete` takes entries of all forms. Never fails.
+
+The brief form is Python's own `marshal`, a fifth of the time of JSON, in its version 4, which every Python since 3.4
+reads and writes alike. It never leaves this host's spool, which is its user's alone. Spools of form 1 have JSON arrays.
 """
 
 import json
+import marshal
+from typing import Any
 
 from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured, Origin, id_of, modified
 from kinto_notify.outbox.resource import container_uri, storage_parent
-from kinto_notify.outbox.split import DEPTH, Entry, whole
+from kinto_notify.outbox.split import DEPTH, Entry, single
 from kinto_notify.outbox.tell import tell
 
-#: Whatever the ids in it are, which an entry repeats in URIs, the entry is no longer than four times this.
-_MAX_BYTES = wire.MAX_ENTRY_BYTES // 4
+_MARSHAL = 4
+#: A row of a spool is on one line: in `M`, ..., `.` no frame can stand.
+_ESCAPE, _ESCAPED, _LINE = b"\x1b", b"\x1b0", b"\x1b1"
 #: What one object of a transaction tells about it: resource, parent, id, `last_modified`.
 Probe = tuple[str, str, str, int]
 
 
 def brief(captured: Captured) -> Entry | None:
     """Write an event down in brief; None if it needs more."""
-    if len(captured.impacted) != 1 or captured.extra is not None or captured.children:
+    at, name, payload, impacted, origin, children, extra, hooks, titles, event_id = captured
+    if len(impacted) != 1 or extra is not None or children:
         return None
-    origin = captured.origin
-    said = (origin.request_id, origin.root_url, origin.client_address, origin.user_agent)
-    more = (captured.hooks, captured.titles) if captured.titles else (captured.hooks,)
-    body = wire.encode((captured.at, captured.name, captured.payload, captured.impacted, said, *more), DEPTH - 1)
-    return Entry(wire.new_id(), body) if len(body) <= _MAX_BYTES else None
+    try:
+        # What is told of it is longer: names, quotes, and the ids once more.
+        body = marshal.dumps((at, name, payload, impacted, tuple(origin), hooks, titles), _MARSHAL)  # type: ignore[arg-type]
+    except ValueError:
+        # Something that is no plain value, or is nested without end.
+        return None
+    if len(body) > wire.MAX_ENTRY_BYTES:
+        return None
+    # `replace` returns what has nothing to replace as it is.
+    return Entry(event_id or wire.new_id(), b"M%b." % body.replace(_ESCAPE, _ESCAPED).replace(b"\n", _LINE))
 
 
 def complete(entry: Entry) -> Entry:
     """Return the entry as it goes to the stream."""
-    if not entry.body.startswith(b"["):
+    form = entry.body[:1]
+    if form == b"{":
         return entry
-    # The last one is missing where nothing is hinted, and in what an older version wrote.
-    at, name, payload, impacted, said, hooks, *titles = json.loads(entry.body)
+    # The last one is missing in what an older version wrote.
+    at, name, payload, impacted, said, hooks, *titles = _read(entry.body)
     captured = Captured(at, name, payload, impacted, Origin(*said), hooks=hooks, titles=titles[0] if titles else ())
-    return whole(tell(captured), entry.id)
+    return single(tell(captured), entry.id)
 
 
 def marked(entry: Entry) -> Entry:
@@ -52,3 +65,9 @@ def probes(captured: Captured, most: int) -> list[Probe]:
     resource, parent = str(captured.payload.get("resource_name")), storage_parent(container_uri(captured.payload))
     asked = [(id_of(item), modified(item, "new")) for item in captured.impacted[:most]]
     return [(resource, parent, object_id, after) for object_id, after in asked if after is not None]
+
+
+def _read(body: bytes) -> Any:
+    if body.startswith(b"["):
+        return json.loads(body)
+    return marshal.loads(body[1:-1].replace(_LINE, b"\n").replace(_ESCAPED, _ESCAPE))  # noqa: S302 - our own file

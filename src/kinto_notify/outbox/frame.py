@@ -3,8 +3,9 @@
 In: entries and verdicts. Out: bytes to append, and frames read back. A file begins with `BEGIN`. A row is `P <seq> <ms>
 <id> <probe length> <body length> <CRC-32>` and a line feed, then probe, body and a line feed; `E` instead of `P` where
 it needs no verdict. A verdict is `C <first> <last> <CRC-32>` (committed), `A` (aborted) or `M` (nobody can tell: maybe
-committed). Each CRC is of all the frame says. Probe and body are JSON on one line, so that no frame can stand inside
-another. Bytes that are no frame are `UnreadableFrame`, a file of another version is `OtherVersion`.
+committed). Each CRC is of all the frame says. Probe and body are on one line, and no body ends as a header does, so
+that no frame can stand inside another. Bytes that are no frame are `UnreadableFrame`, a file of another version is
+`OtherVersion`; form 1 is read as well.
 """
 
 import errno
@@ -16,9 +17,11 @@ from kinto_notify.outbox.split import Entry
 
 PREPARED, FINAL, COMMITTED, ABORTED, MAYBE, FIRST_LINE = "P", "E", "C", "A", "M", ""
 VERDICTS = (COMMITTED, ABORTED, MAYBE)
-#: The number is that of this form, and of that of the entries in it. Another one is left alone.
+#: The number is that of this form, and of that of the entries in it. An unknown one is left alone.
 _FORM = b"kinto-notify spool %d "
-BEGIN = b"%b%08x\n" % (_FORM % 1, zlib.crc32(_FORM % 1))
+_BEGINNINGS = tuple(b"%b%08x\n" % (_FORM % form, zlib.crc32(_FORM % form)) for form in (1, 2))
+#: What new files begin with. Form 1 had no brief entries but JSON arrays.
+BEGIN = _BEGINNINGS[-1]
 _BEGIN = re.compile(rb"(kinto-notify spool \d{1,9} )([0-9a-f]{8})\n")
 _HEADER = re.compile(rb"(?:([PE]) (\d{1,18}) (\d{1,18}) (\S{1,80}) (\d{1,9}) (\d{1,9}) |([CAM]) (\d{1,18}) (\d{1,18}) )([0-9a-f]{8})\n")  # fmt: skip # noqa: E501
 #: A longer row was never written: its header is not to be believed.
@@ -52,9 +55,10 @@ class Frame:
 
 def row(kind: str, seq: int, at: int, entry: Entry, probe: str) -> bytes:
     """Write a row; `at` in milliseconds."""
+    event_id, body = entry
     asked = probe.encode()
-    header = f"{kind} {seq} {at} {entry.id} {len(asked)} {len(entry.body)} ".encode()
-    return b"%b%08x\n%b%b\n" % (header, _crc(header, asked, entry.body), asked, entry.body)
+    header = f"{kind} {seq} {at} {event_id} {len(asked)} {len(body)} ".encode()
+    return b"%b%08x\n%b%b\n" % (header, zlib.crc32(body, zlib.crc32(header + asked)), asked, body)
 
 
 def verdict(kind: str, first: int, last: int) -> bytes:
@@ -66,7 +70,7 @@ def verdict(kind: str, first: int, last: int) -> bytes:
 def check_version(head: bytes) -> None:
     """Raise `OtherVersion` for the first bytes of a file that are not of this one."""
     found = _BEGIN.match(head)
-    if found is not None and zlib.crc32(found[1]) == int(found[2], 16) and not head.startswith(BEGIN):
+    if found is not None and zlib.crc32(found[1]) == int(found[2], 16) and not head.startswith(_BEGINNINGS):
         raise OtherVersion(errno.EPROTONOSUPPORT, "another version of kinto-notify wrote it")
 
 
@@ -74,8 +78,9 @@ def parse(data: bytes, start: int, base: int = 0) -> Frame | None:
     """Read the frame at `start`; None where not all of it is there. `base` is added to its places."""
     found = _HEADER.match(data, start)
     if found is None:
-        if start == 0 and base == 0 and BEGIN.startswith(data[: len(BEGIN)]):
-            return Frame(FIRST_LINE, 0, 0, 0, len(BEGIN)) if len(data) >= len(BEGIN) else None
+        head = data[: len(BEGIN)]
+        if start == 0 and base == 0 and any(begin.startswith(head) for begin in _BEGINNINGS):
+            return Frame(FIRST_LINE, 0, 0, 0, len(BEGIN)) if len(head) == len(BEGIN) else None
         if start < len(data) and not _BEGUN.match(data, start):
             raise UnreadableFrame
         return None
@@ -92,7 +97,7 @@ def parse(data: bytes, start: int, base: int = 0) -> Frame | None:
     if end >= len(data):
         return None
     probe, body = data[found.end() : middle], data[middle:end]
-    if data[end] != 10 or _crc(header, probe, body) != int(crc, 16):
+    if data[end] != 10 or zlib.crc32(body, zlib.crc32(header + probe)) != int(crc, 16):
         raise UnreadableFrame
     entry = Entry(event_id.decode(), body)
     return Frame(kind.decode(), int(seq), int(seq), base + start, base + end + 1, int(at), entry, probe.decode())
@@ -115,7 +120,3 @@ def behind(data: bytes, base: int = 0) -> tuple[int, bool]:
             return found.start(), growing
     # What follows the last line feed may be a header that is being written.
     return 0 if growing else data.rfind(b"\n") + 1, growing
-
-
-def _crc(header: bytes, probe: bytes, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(probe, zlib.crc32(header)))

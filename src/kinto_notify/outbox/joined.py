@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
@@ -84,7 +84,7 @@ class Joined:
         """Take one more event of this transaction, as it is now: nothing that happens to its objects later shows."""
         if self._asks:
             impacted = json.loads(wire.encode(captured.impacted, DEPTH))
-            self._events.append(_Event(replace(captured, impacted=impacted), None))
+            self._events.append(_Event(captured._replace(impacted=impacted), None))
         else:
             self._events.append(_Event(captured, self._written(captured)))
 
@@ -173,7 +173,8 @@ class Joined:
             made = [e for event in new
                     for e in (self._written(event.captured) if event.entries is None else event.entries)]  # fmt: skip
             if made:
-                self._receipts.append(self._outbox.prepare(made, self._probe(new), final=final))
+                probe = "" if final else self._probe(new)
+                self._receipts.append(self._outbox.prepare(made, probe, final=final))
         except OutboxUnavailable:
             # Raised in strict mode only, and logged where it was met.
             raise HTTPServiceUnavailable from None
@@ -227,6 +228,6 @@ def survivors_of(events: Sequence[Captured], storage: StorageView) -> list[Captu
     position = 0
     for event in events:
         left = [item for at, item in enumerate(event.impacted, position) if at in alive]
-        kept.append(replace(event, impacted=left))
+        kept.append(event._replace(impacted=left))
         position += len(event.impacted)
     return kept

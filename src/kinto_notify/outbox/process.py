@@ -8,7 +8,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kinto_notify.outbox.split import Entry
 from kinto_notify.outbox.spool import Spool, Ticket
@@ -18,14 +18,17 @@ from kinto_notify.outbox.spool_reader import SpoolReader
 MAX_HELD_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a transaction left with us; without a spool, its entries are in memory only. `final`: needs no verdict."""
 
     entries: tuple[Entry, ...]
     spool: Spool | None = None
     ticket: Ticket | None = None
     final: bool = False
+
+
+#: Of what is written down and needs nothing more.
+WRITTEN = Receipt((), final=True)
 
 
 class File:

@@ -9,14 +9,14 @@ from typing import Any
 import transaction
 from transaction.interfaces import NoTransaction
 
-from kinto_notify import wire
 from kinto_notify.outbox.capture import Origin
 
 _MAX_AGENT = 500
 _MAX_ROOTS = 32
 #: The sort key of zope.sqlalchemy's data manager of one phase, which Kinto uses.
 _DATABASE = "~sqlalchemy:"
-_PLACE = ("wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME")
+#: What a URL is made of where the client does not say which host it means.
+_PLACE = ("wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME")
 
 
 def root_of(request: Any) -> Any:
@@ -69,20 +69,25 @@ def cut_off(error: BaseException | None) -> bool:
     return getattr(error, "connection_invalidated", False) is True
 
 
-def origin_of(request: Any) -> Origin:
-    """Describe the HTTP request, always the same: all events of a batch tell one id."""
+def origin_of(request: Any, event_id: str) -> Origin:
+    """Describe the HTTP request, always the same: all events of a batch tell one id, that of the first of them."""
     known: Origin | None = request.__dict__.get("kinto_notify_origin")
     if known is None:
         agent = str(request.environ.get("HTTP_USER_AGENT", ""))[:_MAX_AGENT]
-        known = Origin(wire.new_id(), _root_url(request), str(request.client_addr or ""), agent)
+        known = Origin(event_id, _root_url(request), str(request.client_addr or ""), agent)
         request.__dict__["kinto_notify_origin"] = known
     return known
 
 
 def _root_url(request: Any) -> str:
     """Return the root URL as this client sees it; building it costs as much as encoding the event, so it is kept."""
-    known: dict[tuple[str, ...], str] = request.registry.__dict__.setdefault("kinto_notify_roots", {})
-    key = tuple([str(request.environ.get(name, "")) for name in _PLACE])
+    known: dict[tuple[Any, ...], str] = request.registry.__dict__.setdefault("kinto_notify_roots", {})
+    environ = request.environ
+    host = environ.get("HTTP_HOST")
+    if host:
+        key = environ.get("wsgi.url_scheme"), host, environ.get("SCRIPT_NAME")
+    else:
+        key = tuple([environ.get(name) for name in _PLACE])
     url = known.get(key)
     if url is None:
         try:

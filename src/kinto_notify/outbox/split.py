@@ -5,8 +5,7 @@ large for an entry is cut to its id. Never fails.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured
@@ -24,9 +23,8 @@ MAX_TEXT = 1000
 Changes = Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of the stream: its event id, and the JSON of its field `event`."""
+class Entry(NamedTuple):
+    """One entry of the stream: its event id, and the JSON of its field `event`. Each write makes one: no dataclass."""
 
     id: str
     body: bytes
@@ -38,14 +36,19 @@ def entries(captured: Captured) -> list[Entry]:
         return []
     told = tell(captured)
     if len(told.changes) <= wire.MAX_CHANGES:
-        one = whole(told, wire.new_id())
+        one = _whole(told, captured.id or wire.new_id())
         if len(one.body) <= wire.MAX_ENTRY_BYTES:
             return [one]
-    return _split(told)
+    return _split(told, captured.id)
 
 
-def whole(told: Told, event_id: str) -> Entry:
-    """Make one entry of all changes."""
+def single(told: Told, event_id: str) -> Entry:
+    """Make the entry of an event with one change; what is too long for one is cut."""
+    one = _whole(told, event_id)
+    return one if len(one.body) <= wire.MAX_ENTRY_BYTES else _split(told, event_id)[0]
+
+
+def _whole(told: Told, event_id: str) -> Entry:
     return _entry(told, event_id, {"total": len(told.changes), "changes": told.changes})
 
 
@@ -61,7 +64,8 @@ def _entry(told: Told, event_id: str, more: Mapping[str, Any]) -> Entry:
     return Entry(event_id, wire.encode(event, DEPTH))
 
 
-def _split(long: Told) -> list[Entry]:
+def _split(long: Told, event_id: str = "") -> list[Entry]:
+    """Make entries of as many changes as fit, with an id of their own each; `event_id`: of the first."""
     changes = long.changes
     envelope, data = ({name: clipped(value) for name, value in part.items()} for part in (long.envelope, long.data))
     # Bounded already, where they were found.
@@ -77,7 +81,7 @@ def _split(long: Told) -> list[Entry]:
             more |= {"part": number, "parts": len(lists)}
         if cut:
             more["truncated"] = True
-        front = _entry(told, wire.new_id(), more)
+        front = _entry(told, event_id if event_id and number == 1 else wire.new_id(), more)
         result.append(Entry(front.id, b'%b,"changes":%b}}' % (front.body[:-2], listed)))
     return result
 

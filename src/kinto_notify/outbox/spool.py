@@ -11,15 +11,14 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kinto_notify.outbox import frame
 from kinto_notify.outbox.directory import Claim
 from kinto_notify.outbox.split import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """The rows of one transaction: those with `first <= seq <= last`."""
 
     first: int
@@ -66,6 +65,8 @@ class Spool:
             self._append(b"".join([frame.row(kind, seq, at, e, probe) for seq, e in enumerate(entries, ticket.first)]))
             self.last = ticket.last
             self._undecided += not final
+        if not self._durable:
+            return ticket
         try:
             self._sync()
         except OSError:

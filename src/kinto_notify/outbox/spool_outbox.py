@@ -16,7 +16,7 @@ from kinto_notify.outbox.brief import marked
 from kinto_notify.outbox.contents import Depth
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
-from kinto_notify.outbox.process import File, Process, Receipt
+from kinto_notify.outbox.process import WRITTEN, File, Process, Receipt
 from kinto_notify.outbox.progress import Progress
 from kinto_notify.outbox.split import Entry
 from kinto_notify.outbox.spool import Spool, SpoolFull, now_ms
@@ -57,37 +57,41 @@ class SpoolOutbox:
 
     def prepare(self, entries: Sequence[Entry], probe: str, *, final: bool = False) -> Receipt:
         """Write entries down; in memory only, where the disk fails. `final`: they are as good as committed."""
-        kept = tuple(entries)
         here = self._here()
         while True:
             try:
-                spool = self._spool(here)
-                return Receipt(kept, spool, spool.prepare(kept, probe, final=final), final)
+                spool = here.spool
+                if spool is None or spool.full:
+                    spool = self._spool(here)
+                ticket = spool.prepare(entries, probe, final=final)
+                return WRITTEN if final else Receipt(tuple(entries), spool, ticket)
             except SpoolFull:
                 # Since we asked for it.
                 continue
             except OSError as error:
                 self._failed("keep an event", error)
-                return Receipt(kept)
+                return Receipt(tuple(entries))
 
     def commit(self, receipt: Receipt) -> None:
         """Let the entries go out."""
+        if receipt.final:
+            return
         if receipt.spool is None:
             self._hold(receipt.entries)
-        elif not receipt.final:
+        else:
             self._decide(receipt, committed=True)
 
     def abort(self, receipt: Receipt) -> None:
         """Forget the entries."""
-        if receipt.spool is not None and not receipt.final:
+        if receipt.spool is not None:
             self._decide(receipt, committed=False)
 
     def doubt(self, receipt: Receipt) -> None:
         """Let the entries go out, marked: nobody knows whether they were committed."""
-        if receipt.spool is None:
-            self._hold([marked(entry) for entry in receipt.entries])
-        elif not receipt.final:
+        if receipt.spool is not None:
             self._decide(receipt, committed=None)
+        elif not receipt.final:
+            self._hold([marked(entry) for entry in receipt.entries])
 
     def _decide(self, receipt: Receipt, *, committed: bool | None) -> None:
         spool, ticket = receipt.spool, receipt.ticket
