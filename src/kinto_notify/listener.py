@@ -107,6 +107,8 @@ class Listener:
         self._table = choose(settings, prefix, registry, self._spool, self._counters)
         self._outbox: TwoPhaseOutbox[Any] = self._table or self._spool
         self._strict = settings.strict
+        #: Under this name a request keeps our part in its transaction.
+        self._joined = f"kinto_notify_joined_{id(self)}"
         self._relay = Relay(
             self._spool,
             (lambda: Stream(settings.url, settings.namespace, settings.retention)) if not external else None,
@@ -161,17 +163,23 @@ class Listener:
         if transaction is None:
             self._without_transaction(captured)
             return
-        joined = _joined(transaction, self._outbox)
-        if joined is None:
-            asks, in_brief = partly_rolled_back(request, transaction), self._table is None
-            joined = Joined(self._outbox, self._storage, manager, strict=self._strict, asks=asks, in_brief=in_brief)
-            transaction.join(joined)
-            transaction.set_data(self._outbox, joined)
-            if asks:
-                transaction.addBeforeCommitHook(joined.drop_rolled_back)
-            if self._table is not None:
-                transaction.addBeforeCommitHook(joined.write_early)
+        # Not in the transaction's own data: asking for what is not there yet raises twice, in each write.
+        joined = request.__dict__.get(self._joined)
+        if joined is None or not joined.takes_part_in(transaction):
+            request.__dict__[self._joined] = joined = self._join(transaction, manager, request)
         joined.add(captured)
+
+    def _join(self, transaction: Any, manager: Any, request: Any) -> Joined:
+        asks, in_brief = partly_rolled_back(request, transaction), self._table is None
+        joined = Joined(
+            self._outbox, self._storage, manager, transaction, strict=self._strict, asks=asks, in_brief=in_brief
+        )
+        transaction.join(joined)
+        if asks:
+            transaction.addBeforeCommitHook(joined.drop_rolled_back)
+        if self._table is not None:
+            transaction.addBeforeCommitHook(joined.write_early)
+        return joined
 
     def _without_transaction(self, captured: Captured) -> None:
         """What is written outside any transaction is committed already."""
@@ -212,11 +220,3 @@ class Listener:
     def _left_out(self, hook: str) -> None:
         self._counters.count("hook_faults")
         logger.error("kinto-notify: the hooks of an event are too large; %s is left out", hook)
-
-
-def _joined(transaction: Any, outbox: TwoPhaseOutbox[Any]) -> Joined | None:
-    try:
-        joined: Joined = transaction.data(outbox)
-    except KeyError:
-        return None
-    return joined

@@ -64,10 +64,11 @@ class Joined:
     """
 
     def __init__(
-        self, outbox: TwoPhaseOutbox[Any], storage: StorageView, manager: Any,
+        self, outbox: TwoPhaseOutbox[Any], storage: StorageView, manager: Any, transaction: Any = None,
         *, strict: bool = False, asks: bool = False, in_brief: bool = False,
     ) -> None:  # fmt: skip
         self.transaction_manager = manager
+        self._transaction = transaction
         self._strict = strict
         self._asks = asks
         self._written = written if in_brief else entries
@@ -79,6 +80,10 @@ class Joined:
         self._done = 0
         self._voted = False
         self._over = False
+
+    def takes_part_in(self, transaction: Any) -> bool:
+        """Tell whether this is our part in that transaction still: a savepoint from before we joined ends it."""
+        return self._transaction is transaction and not self._over
 
     def add(self, captured: Captured) -> None:
         """Take one more event of this transaction, as it is now: nothing that happens to its objects later shows."""
@@ -147,6 +152,7 @@ class Joined:
         `transaction` also calls this after a successful commit, when it has run the after-commit hooks.
         """
         if not self._voted and not self._over:
+            self._over = True
             self._forget()
 
     def savepoint(self) -> "Savepoint":

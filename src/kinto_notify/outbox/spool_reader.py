@@ -8,8 +8,8 @@ where the oldest row without a fate begins. What is unreadable is skipped, and t
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kinto_notify.outbox import frame
 from kinto_notify.outbox.brief import marked
@@ -25,8 +25,7 @@ from kinto_notify.outbox.survey import Survey, decided, survey
 HOLD_BACK_MS = 5000
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A committed row that the stream does not have yet; `source` is None for one in memory."""
 
     seq: int

@@ -27,6 +27,10 @@ class Stream:
         self._retention = retention
         self._client: Any = None
         self._gate = Gate(namespace)
+        key = wire.events_key(namespace).encode()
+        #: XADD, but for the length and the bytes of the event.
+        self._xadd = _packed(7, b"XADD", key, b"*", wire.FIELD_VERSION.encode(), wire.VERSION.encode(),
+                             wire.FIELD_EVENT.encode())  # fmt: skip
 
     @property
     def rest(self) -> float:
@@ -40,13 +44,9 @@ class Stream:
                 self._connect()
             server = self._server()
             self._gate.pass_through(server)
-            # All or nothing: were one of them refused, those after it would overtake it.
-            with server.pipeline(transaction=True) as pipe:
-                for entry in map(complete, entries):
-                    fields = {wire.FIELD_VERSION: wire.VERSION, wire.FIELD_EVENT: entry.body}
-                    pipe.xadd(wire.events_key(self._namespace), fields)
-                pipe.execute()
-            self._gate.appended(len(entries), sum(len(entry.body) for entry in entries))
+            bodies = [complete(entry).body for entry in entries]
+            self._send(server, bodies)
+            self._gate.appended(len(bodies), sum(map(len, bodies)))
         except (redis.RedisError, OSError) as error:
             self.close()
             raise StoreUnavailable(_reason(error)) from None
@@ -56,6 +56,28 @@ class Stream:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def _send(self, server: Any, bodies: Sequence[bytes]) -> None:
+        """Append in one transaction: were one of them refused, those after it would overtake it.
+
+        The bytes are put together here: a pipeline of redis-py takes as long for it as all else that the relay does
+        with an event, and a thread of Kinto's process is no place for that.
+        """
+        pool = server.connection_pool
+        connection = _taken(pool)
+        try:
+            commands = [b"%b$%d\r\n%b\r\n" % (self._xadd, len(body), body) for body in bodies]
+            connection.send_packed_command([b"".join([_MULTI, *commands, _EXEC])])
+            # One for MULTI, one for each command, which is where Redis says that it is full.
+            for _ in range(len(bodies) + 1):
+                connection.read_response()
+            _no_fault(connection.read_response())
+        except BaseException:
+            # Answers may be on their way that nobody will read.
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
 
     def _server(self) -> Any:
         """Return the client to append with: of a cluster that of the node which has the stream now.
@@ -83,6 +105,29 @@ class Stream:
         told = client.hget(key, "retention")
         if not told or not told.isdigit() or int(told) < self._retention:
             client.hset(key, "retention", str(self._retention))
+
+
+def _packed(number: int, *words: bytes) -> bytes:
+    """Write the first words of a command of so many as Redis reads them (RESP)."""
+    return b"*%d\r\n" % number + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+
+
+_MULTI, _EXEC = _packed(1, b"MULTI"), _packed(1, b"EXEC")
+
+
+def _taken(pool: Any) -> Any:
+    """Take a connection out of a pool; older ones want to know what for."""
+    try:
+        return pool.get_connection()
+    except TypeError:
+        return pool.get_connection("EXEC")
+
+
+def _no_fault(replies: Any) -> None:
+    """Raise what EXEC tells of a command that failed."""
+    for reply in replies or ():
+        if isinstance(reply, Exception):
+            raise reply
 
 
 def _reason(error: BaseException) -> str:

@@ -4,9 +4,8 @@ In: a `Captured` event. Out: `Told`, with the names of the wire format. Never fa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured, id_of
@@ -16,8 +15,7 @@ from kinto_notify.outbox.resource import container_uri, parent_uri
 _MAX_TITLE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """One event as it is told, but for the ids of its entries."""
 
     envelope: Mapping[str, Any]
