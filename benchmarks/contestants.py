@@ -9,12 +9,13 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import redis
 
 from kinto_notify.demo.servers import RedisServer
+from kinto_notify.wire import events_key
 from support.proxy import Proxy
 from support.smtp_server import SmtpServerThread
 from tools.write_cost import settled
@@ -22,7 +23,9 @@ from tools.write_cost import settled
 #: A mail server in the next town, and a Redis in the next country.
 MAIL_AWAY_S, REDIS_AWAY_S = 0.020, 0.100
 #: A namespace for each of ours, so that each can count its own.
-NAMESPACE, FAR_NAMESPACE = "kinto-notify", "far"
+NAMESPACE, FAR_NAMESPACE, HOOKED_NAMESPACE, UNHOOKED_NAMESPACE = "kinto-notify", "far", "hooked", "unhooked"
+#: What a data owner writes into a collection to hear of its records.
+HOOK = {"kinto-notify": {"hooks": [{"resource_name": "record", "recipients": ["anna@example.org"]}]}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,10 @@ class Contestant:
     slow: bool = False
 
 
-def _ours(name: str, url: str, spool: Path, settle: Callable[[int], None], namespace: str = NAMESPACE) -> Contestant:
-    own = {"use": "kinto_notify.listener", "url": url, "spool": str(spool), "namespace": namespace}
+def _ours(
+    name: str, url: str, spool: Path, settle: Callable[[int], None], namespace: str = NAMESPACE, **more: str
+) -> Contestant:
+    own = {"use": "kinto_notify.listener", "url": url, "spool": str(spool), "namespace": namespace, **more}
     settings = {"event_listeners": "notify", **{f"event_listeners.notify.{key}": own[key] for key in own}}
     return Contestant(name, settings, settle=settle, promised=True)
 
@@ -91,6 +96,10 @@ def contestants(place: Path) -> Iterator[list[Contestant]]:
         client = redis.Redis.from_url(server.url, socket_timeout=30)
         ending.callback(client.close)
         far_url = f"redis://127.0.0.1:{far.port}/0"
+
+        def entries(namespace: str) -> Callable[[int], None]:
+            return _reached(lambda: client.xlen(events_key(namespace)), "entries")
+
         yield [
             Contestant("Kinto alone", bare=True),
             Contestant("Kinto alone, once more", bare=True),
@@ -98,7 +107,18 @@ def contestants(place: Path) -> Iterator[list[Contestant]]:
             _ours("kinto-notify, Redis hung", hung.url, place / "hung-spool", lambda _n: None),
             _ours(
                 f"kinto-notify, Redis {REDIS_AWAY_S * 1000:.0f} ms away", far_url, place / "far-spool",
-                _reached(lambda: client.xlen(f"{{{FAR_NAMESPACE}}}:events"), "entries"), FAR_NAMESPACE,
+                entries(FAR_NAMESPACE), FAR_NAMESPACE,
+            ),
+            _ours(
+                "kinto-notify, hooks on, none there", server.url, place / "unhooked-spool",
+                entries(UNHOOKED_NAMESPACE), UNHOOKED_NAMESPACE, hooks="true",
+            ),
+            replace(
+                _ours(
+                    "kinto-notify, one hook", server.url, place / "hooked-spool",
+                    entries(HOOKED_NAMESPACE), HOOKED_NAMESPACE, hooks="true",
+                ),
+                metadata=HOOK,
             ),
             _kinto_redis(server.url, _reached(lambda: client.llen("queue"), "payloads")),
             _kinto_emailer(mail.port, _reached(lambda: len(smtp.mails), "mails")),

@@ -44,8 +44,7 @@ def brief(captured: Captured) -> Entry | None:
 
 def complete(entry: Entry) -> Entry:
     """Return the entry as it goes to the stream."""
-    form = entry.body[:1]
-    if form == b"{":
+    if not entry.body.startswith((b"M", b"[")):
         return entry
     # The last one is missing in what an older version wrote.
     at, name, payload, impacted, said, hooks, *titles = _read(entry.body)
