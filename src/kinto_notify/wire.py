@@ -61,6 +61,8 @@ def filed_key(namespace: str) -> str:
     return f"{{{namespace}}}:filed"
 
 
+#: Between one id and the next one of its process is room for what an entry falls into later (`id_after`).
+_ID_STEP = 512
 _id_lock = threading.Lock()
 #: The last id's milliseconds, what all of this process' ids have in the middle, and what counts them.
 _id_ms, _id_middle, _id_count = 0, "", count()
@@ -73,7 +75,7 @@ def _renew_ids() -> None:
     # No secret; and `random` is seeded anew in every process and fork.
     _id_middle = f"7{random.getrandbits(12):03x}-{0x8000 | random.getrandbits(14):04x}"
     # Far from its end, which no process lives to see.
-    _id_count = count(random.getrandbits(47))
+    _id_count = count(random.getrandbits(47), _ID_STEP)
 
 
 _renew_ids()
@@ -93,6 +95,11 @@ def new_id(now_ms: int | None = None) -> str:
         _id_ms = ms = max(ms, _id_ms)
         number = next(_id_count)
     return f"{ms >> 16 & 0xFFFFFFFF:08x}-{ms & 0xFFFF:04x}-{_id_middle}-{number:012x}"
+
+
+def id_after(event_id: str, place: int) -> str:
+    """Return the id of the entry at a place (0 to 511) among those that one was made into: always the same."""
+    return f"{event_id[:-12]}{int(event_id[-12:], 16) + place:012x}"
 
 
 def id_time(event_id: str) -> int | None:

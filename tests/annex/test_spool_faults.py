@@ -83,7 +83,7 @@ def test_k11_a_file_with_pages_of_zeros_is_set_aside_and_a_new_one_used(
 
     def keep(orphan: SpoolReader) -> int:
         rows = orphan.waiting(10, 1 << 20)
-        adopted.extend(complete(row.entry).body for row in rows)
+        adopted.extend(one.body for row in rows for one in complete(row.entry))
         orphan.published(rows)
         return len(rows)
 

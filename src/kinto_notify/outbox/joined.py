@@ -210,8 +210,7 @@ class Savepoint:
 
 def written(captured: Captured) -> list[Entry]:
     """Return the entries of an event as they are written down: in brief, where that will do."""
-    short = brief(captured)
-    return entries(captured) if short is None else [short]
+    return brief(captured) or entries(captured)
 
 
 def survivors_of(events: Sequence[Captured], storage: StorageView) -> list[Captured]:

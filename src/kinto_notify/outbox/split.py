@@ -23,6 +23,14 @@ MAX_TEXT = 1000
 Changes = Sequence[Mapping[str, Any]]
 
 
+class Place(NamedTuple):
+    """Which part of a longer event some changes are, as an entry says it."""
+
+    total: int
+    part: int
+    parts: int
+
+
 class Entry(NamedTuple):
     """One entry of the stream: its event id, and the JSON of its field `event`. Each write makes one: no dataclass."""
 
@@ -39,13 +47,18 @@ def entries(captured: Captured) -> list[Entry]:
         one = _whole(told, captured.id or wire.new_id())
         if len(one.body) <= wire.MAX_ENTRY_BYTES:
             return [one]
-    return _split(told, captured.id)
+    # With ids of their own: there may be more than have room behind this one.
+    return _split(told, "")
 
 
-def single(told: Told, event_id: str) -> Entry:
-    """Make the entry of an event with one change; what is too long for one is cut."""
-    one = _whole(told, event_id)
-    return one if len(one.body) <= wire.MAX_ENTRY_BYTES else _split(told, event_id)[0]
+def entries_again(told: Told, event_id: str, place: Place | None) -> list[Entry]:
+    """Make the entries of at most 500 changes that were written down in brief: the same ones whenever it is asked."""
+    one = (
+        _whole(told, event_id)
+        if place is None
+        else _entry(told, event_id, {**place._asdict(), "changes": told.changes})
+    )
+    return [one] if len(one.body) <= wire.MAX_ENTRY_BYTES else _split(told, event_id, place)
 
 
 def _whole(told: Told, event_id: str) -> Entry:
@@ -64,8 +77,8 @@ def _entry(told: Told, event_id: str, more: Mapping[str, Any]) -> Entry:
     return Entry(event_id, wire.encode(event, DEPTH))
 
 
-def _split(long: Told, event_id: str = "") -> list[Entry]:
-    """Make entries of as many changes as fit, with an id of their own each; `event_id`: of the first."""
+def _split(long: Told, event_id: str, place: Place | None = None) -> list[Entry]:
+    """Make entries of as many changes as fit; those of a part of a longer event are all called that part."""
     changes = long.changes
     envelope, data = ({name: clipped(value) for name, value in part.items()} for part in (long.envelope, long.data))
     # Bounded already, where they were found.
@@ -77,11 +90,13 @@ def _split(long: Told, event_id: str = "") -> list[Entry]:
     result = []
     for number, (listed, cut) in enumerate(lists, 1):
         more: dict[str, Any] = {"total": len(changes)}
-        if len(lists) > 1:
+        if place is not None:
+            more = place._asdict()
+        elif len(lists) > 1:
             more |= {"part": number, "parts": len(lists)}
         if cut:
             more["truncated"] = True
-        front = _entry(told, event_id if event_id and number == 1 else wire.new_id(), more)
+        front = _entry(told, wire.id_after(event_id, number - 1) if event_id else wire.new_id(), more)
         result.append(Entry(front.id, b'%b,"changes":%b}}' % (front.body[:-2], listed)))
     return result
 

@@ -44,7 +44,7 @@ class Stream:
                 self._connect()
             server = self._server()
             self._gate.pass_through(server)
-            bodies = [complete(entry).body for entry in entries]
+            bodies = [one.body for entry in entries for one in complete(entry)]
             self._send(server, bodies)
             self._gate.appended(len(bodies), sum(map(len, bodies)))
         except (redis.RedisError, OSError) as error:

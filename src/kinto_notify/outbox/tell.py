@@ -41,7 +41,7 @@ def tell(captured: Captured) -> Told:
     }
     if captured.titles:
         data["title_fields"] = captured.titles
-    if title := _title(captured.impacted[0], captured.titles):
+    if title := title_of(captured.impacted[0], captured.titles):
         data["title"] = title
     if captured.children:
         data["children"] = captured.children
@@ -69,7 +69,7 @@ def _change(item: Mapping[str, Any], container: str) -> dict[str, Any]:
     return change
 
 
-def _title(item: Mapping[str, Any], hinted: Sequence[str]) -> str:
+def title_of(item: Mapping[str, Any], hinted: Sequence[str]) -> str:
     """Return what a person would call the object, from its new state, or its old one where it was deleted."""
     for state in (item.get("new"), item.get("old")):
         if isinstance(state, dict):
