@@ -124,7 +124,8 @@ def _kept(ini: Path, number: int) -> "list[Event]":
     from kinto_notify.outbox.kept import kept_since
 
     newest = deque((kept for settings in read_ini(ini) for kept in kept_since(settings, 0)), maxlen=number)
-    return _parsed([complete(kept.entry).body for kept in newest], "the outbox has kept no event: see `retention`")
+    bodies = [one.body for kept in newest for one in complete(kept.entry)][-number:]
+    return _parsed(bodies, "the outbox has kept no event: see `retention`")
 
 
 def _parsed(bodies: "Iterable[str | bytes]", nothing: str) -> "list[Event]":
