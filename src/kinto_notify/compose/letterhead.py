@@ -21,6 +21,7 @@ from kinto_notify.subscription import Presentation
 
 _AUTOMATIC = headers.tokens("Auto-Submitted", "auto-generated") + headers.tokens("X-Auto-Response-Suppress", "All")
 _ONE_CLICK = headers.tokens("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+_CONTENT_TYPE = b'Content-Type: multipart/alternative;\r\n boundary="%b"\r\n'
 _MIME_VERSION = headers.tokens("MIME-Version", "1.0")
 
 
@@ -36,25 +37,19 @@ class Letterhead:
     def lines(self, digest: FrozenDigest, presentation: Presentation, subject: str, seen: View) -> bytes:
         """Return all that stands before a recipient's own lines and the empty line, as bytes."""
         actions = ", ".join(sorted({count.action for count in seen.counts}))
-        kinto = (
-            ("X-Kinto-Bucket", seen.bucket_id),
-            ("X-Kinto-Collection", seen.collection_id),
-            ("X-Kinto-Action", one_line(actions, phrases.MAX_SUBJECT)),
-            ("X-Kinto-Late", seen.late),
-            ("X-Kinto-Reason", one_line(presentation.identity, phrases.MAX_SUBJECT)),
-        )
         return b"".join(
             (
                 headers.mailbox("From", self.sender),
                 headers.mailbox("Reply-To", self.reply_to) if self.reply_to is not None else b"",
                 headers.unstructured("Subject", subject),
                 _date(digest.frozen // 1000),
-                _thread(presentation, json.dumps(digest.key.group), self.domain),
+                _thread(message_id(self.domain, "thread", presentation.identity, json.dumps(digest.key.group))),
+                _list(presentation.home, presentation.name, self.domain),
                 _ONE_CLICK if self.one_click else b"",
                 _AUTOMATIC,
-                *(headers.unstructured(name, value) for name, value in kinto if value),
+                _kinto(seen.bucket_id, seen.collection_id, actions, seen.late, presentation.identity),
                 _MIME_VERSION,
-                headers.tokens("Content-Type", "multipart/alternative;", f'boundary="{mime.boundary(digest.id)}"'),
+                _CONTENT_TYPE % mime.boundary(digest.id).encode(),
             )
         )
 
@@ -70,9 +65,22 @@ def _date(stamp: int) -> bytes:
     return headers.unstructured("Date", format_datetime(datetime.fromtimestamp(stamp, UTC)))
 
 
-@lru_cache(1024)  # one for each subscription and group
-def _thread(presentation: Presentation, group: str, domain: str) -> bytes:
-    root = message_id(domain, "thread", presentation.identity, group)
-    named = list_id(presentation.home, presentation.name, domain)
-    parts = (("In-Reply-To", root), ("References", root), ("List-Id", named))
-    return b"".join(headers.tokens(name, value) for name, value in parts)
+def _thread(root: str) -> bytes:
+    return b"In-Reply-To: %b\r\nReferences: %b\r\n" % (root.encode(), root.encode())
+
+
+@lru_cache(256)  # subscriptions are few
+def _list(home: str, name: str, domain: str) -> bytes:
+    return headers.tokens("List-Id", list_id(home, name, domain))
+
+
+@lru_cache(1024)  # one for each subscription, place and kind of change
+def _kinto(bucket: str, collection: str, actions: str, late: str, identity: str) -> bytes:
+    named = (
+        ("X-Kinto-Bucket", bucket),
+        ("X-Kinto-Collection", collection),
+        ("X-Kinto-Action", one_line(actions, phrases.MAX_SUBJECT)),
+        ("X-Kinto-Late", late),
+        ("X-Kinto-Reason", one_line(identity, phrases.MAX_SUBJECT)),
+    )
+    return b"".join(headers.unstructured(name, value) for name, value in named if value)

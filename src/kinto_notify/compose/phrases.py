@@ -24,6 +24,8 @@ _MAX_USER = 60
 #: Kinto's basic authentication names people by a hash of 64 hex digits; the first ones tell two apart.
 _HASH_LENGTH = 64
 _HASH_SHOWN = 8
+#: A user id that is no longer than this is remembered: few people make most changes.
+_MAX_KNOWN = 120
 
 
 def plural(count: int, noun: str) -> str:
@@ -85,6 +87,15 @@ def label(line: Line, limit: int = 120) -> str:
 
 def who(user_id: str) -> str:
     """Return a user id short enough to read: of a long hash the beginning."""
+    return _known(user_id) if len(user_id) <= _MAX_KNOWN else _who(user_id)
+
+
+@lru_cache(1024)
+def _known(user_id: str) -> str:
+    return _who(user_id)
+
+
+def _who(user_id: str) -> str:
     policy, colon, name = one_line(user_id).partition(":")
     if len(name) == _HASH_LENGTH and not set(name) - set("0123456789abcdef"):
         return f"{one_line(policy, _MAX_NAME)}:{name[:_HASH_SHOWN]}{ELLIPSIS}"
