@@ -221,10 +221,10 @@ async def test_a_caller_may_bring_more_than_there_are_sessions_where_it_pays(ser
     assert (pool.room(0), pool.room(3)) == (4, 1)
     assert isinstance(await pool.send(message("ann")), Sent)
     pipelined = "PIPELINING" in server.extensions
-    assert pool.room(0) == (12 if pipelined else 4)
-    # In handfuls: a lease for each message costs more than the message.
-    assert pool.room(11) == 0
-    assert pool.room(10) == (2 if pipelined else 0)
+    assert pool.room(0) == (16 if pipelined else 4)
+    # Many at once: a lease for each message costs more than the message.
+    assert pool.room(13) == 0
+    assert pool.room(12) == (4 if pipelined else 0)
     await server.until(lambda: pool.room(0) == 4)
     await pool.close()
     assert pool.room(0) == 0

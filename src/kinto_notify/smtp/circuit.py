@@ -6,7 +6,9 @@ answer does not keep the next one waiting for ever: what stalls may be one messa
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+_UNWATCHED = nullcontext()
 
 
 class Circuit:
@@ -46,18 +48,18 @@ class Circuit:
         """Tell whether an attempt may begin."""
         return self.healthy or now >= self.next_trial
 
-    @contextmanager
-    def trial(self, now: float, patience: float) -> Iterator[None]:
+    def trial(self, now: float, patience: float) -> AbstractContextManager[None]:
         """Keep others out while an attempt runs, for `patience` seconds, if the relay is known to have failed."""
-        on_trial = not self.healthy
-        if on_trial:
-            self._trials += 1
-            self._stalled_at = now + patience
+        return _UNWATCHED if self.healthy else self._trial(now, patience)
+
+    @contextmanager
+    def _trial(self, now: float, patience: float) -> Iterator[None]:
+        self._trials += 1
+        self._stalled_at = now + patience
         try:
             yield
         finally:
-            if on_trial:
-                self._trials -= 1
+            self._trials -= 1
 
     def fail(self, now: float, begun: float, fault: str, jitter: float) -> bool:
         """Note a fault of an attempt that began at `begun`; `jitter` in [0, 1). Tell whether the circuit opened.

@@ -62,9 +62,12 @@ class Line(Passing):
         if not self.standing:
             raise ConnectionError("the connection was closed") from self._cause
 
+    def heard(self) -> SMTPResponse | None:
+        """Return the next reply if it is here already, as most are in a pipeline."""
+        return take(self._heard)
+
     async def next(self, patience: float | None) -> SMTPResponse:
         """Return the next reply, waiting so many seconds at most for all of it."""
-        # In a pipeline most replies are there already.
         reply = take(self._heard)
         if reply is None:
             if patience is not None:

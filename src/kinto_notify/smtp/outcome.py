@@ -119,5 +119,7 @@ def _about_the_message(phase: Phase, code: int, reply: Reply) -> Outcome:
 def _plain(text: str) -> str:
     """Make one line of what a server said, fit for logs and JSON: no controls, no lone surrogates, no megabytes."""
     line = " ".join(text[: 4 * _MAX_TEXT].split())[:_MAX_TEXT]
+    if line.isascii() and line.isprintable():
+        return line
     line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(char if char.isprintable() else "�" for char in line)

@@ -44,7 +44,7 @@ async def account(line: Line, commands: Sequence[Command], at: Callable[[Phase],
     """
     for number, command in enumerate(commands, 1):
         at(command.phase)
-        reply = await line.next(command.patience)
+        reply = line.heard() or await line.next(command.patience)
         if not proceeds(command.phase, reply.code):
             settled = in_step(reply.code) and await _settled(line, commands[number:])
             return Ended(reply, settled)

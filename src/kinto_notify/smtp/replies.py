@@ -17,6 +17,8 @@ def take(buffer: bytearray) -> SMTPResponse | None:
 
     The lines of a text are joined with line feeds, as aiosmtplib does.
     """
+    if not buffer:
+        return None
     texts: list[bytes] = []
     start = 0
     while (end := buffer.find(b"\n", start)) >= 0:

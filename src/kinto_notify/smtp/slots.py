@@ -16,8 +16,9 @@ from kinto_notify.smtp.timeouts import Timeouts
 from kinto_notify.smtp.turns import Turn, Turns
 
 #: How many messages a session may have in hand where a relay takes them together: one on its way, one announced behind
-#: it, and one that waits to be announced behind that: it is wanted in the very moment in which the first is done.
-DEPTH = 3
+#: it, one that waits to be announced behind that, since it is wanted in the very moment in which the first is done; and
+#: one more, so that those who bring them may bring as many at once as there are sessions.
+DEPTH = 4
 
 
 class Slots:
@@ -58,8 +59,8 @@ class Slots:
             return max(0, min(self.free, self._most - busy))
         granted = lane.allowance.granted(now)
         room = DEPTH * granted - busy
-        # In handfuls: those who wait last until the next one.
-        return room if 2 * room >= granted else 0
+        # Many at once: to ask Redis for one costs nearly as much as to ask for ten.
+        return room if room >= max(granted, 2) else 0
 
     @property
     def fault(self) -> str | None:
@@ -82,7 +83,7 @@ class Slots:
         Raises `RelayFault` where no relay may be tried, `NoSession` where it takes too long for who is impatient.
         """
         self._admit()
-        if not self._turns and self.free:
+        if self._turns.first is None and self.free:
             self._busy += 1
             turn.begun = True
             return None
@@ -138,7 +139,7 @@ class Slots:
             self._turns.take()
             self._busy += 1
             turn.grant(None)
-        if self._turns and (told := self._in_vain()) is not None:
+        if turn is not None and (told := self._in_vain()) is not None:
             for turn in self._turns:
                 turn.fail(RelayFault(told))
 
@@ -146,8 +147,10 @@ class Slots:
         """Say why waiting leads to nothing; None: it may."""
         if self.closed:
             return "the pool is closed"
+        if self._first_healthy() is not None:
+            return None
         circuits = [lane.circuit for lane in self._lanes.values()]
-        if any(circuit.healthy or circuit.trying for circuit in circuits):
+        if any(circuit.trying for circuit in circuits):
             return None
         now = time.monotonic()
         return None if any(circuit.admits(now) for circuit in circuits) else self.fault or "no relay may be tried now"
