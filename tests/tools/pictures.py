@@ -56,7 +56,7 @@ READERS = [Mailbox("", f"{name}@example.org") for name in ("anna", "ben", "carl"
 
 
 def mails() -> dict[str, FrozenDigest]:
-    """One change, a digest, the deletion of a bucket."""
+    """One change, a digest, the deletion of a bucket, and a mail that was held up for three days."""
     digest = sample_digest()
     gone = Line(
         action="delete",
@@ -67,10 +67,12 @@ def mails() -> dict[str, FrozenDigest]:
         timestamp=LINES[2].timestamp,
         children=(("collection", 2), ("group", 1), ("record", 310)),
     )
+    held = replace(LINES[0], timestamp=LINES[0].timestamp - 72 * 60 * MINUTE)
     key = replace(digest.key, group=(("bucket_id", "blog"),))
     return {
         "mail-single": replace(digest, lines=LINES[:1], counts={"record update": 1}),
         "mail-digest": digest,
+        "mail-late": replace(digest, lines=(held,), counts={"record update": 1}, oldest=held.timestamp),
         "mail-deletion": replace(digest, key=key, lines=(gone,), counts={"bucket delete": 1}),
     }
 
