@@ -29,6 +29,8 @@ from kinto_notify.compose.sample import sample_digest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 #: A browser that says nothing for so long will not come.
 START_LIMIT_S = 30
+#: A frame that was not painted before is painted after so long.
+FRAME_LIMIT_S = 3
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -94,6 +96,12 @@ class Page:
             raise LookupError(selector)
         return int(node)
 
+    async def has(self, selector: str) -> bool:
+        try:
+            return bool(await self.find(selector))
+        except LookupError:
+            return False
+
     async def text(self, selector: str) -> str:
         html = (await self.call("DOM.getOuterHTML", nodeId=await self.find(selector)))["outerHTML"]
         return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
@@ -132,7 +140,18 @@ async def shoot(page: Page, url: str, width: int, scheme: str, *, fine: bool, st
         raise WrongLook("; ".join(faults))
     print(*(f"  {one}" for one in faults), sep="\n", end="", file=sys.stderr)
     clip = {"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1}
-    told = await page.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+    if not await page.has("iframe"):
+        return await capture(page, clip=clip, captureBeyondViewport=True)
+    # What is in a frame is painted by a process of its own, only within the window, and after the page has loaded.
+    await page.call("Emulation.setDeviceMetricsOverride", **{**metrics, "height": size["height"]})
+    first, limit = await capture(page, clip=clip), time.monotonic() + FRAME_LIMIT_S
+    while (picture := await capture(page, clip=clip)) == first and time.monotonic() < limit:
+        await asyncio.sleep(0.1)
+    return picture
+
+
+async def capture(page: Page, **how: object) -> bytes:
+    told = await page.call("Page.captureScreenshot", format="png", **how)
     return base64.b64decode(told["data"])
 
 
