@@ -29,8 +29,8 @@ from kinto_notify.compose.sample import sample_digest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 #: A browser that says nothing for so long will not come.
 START_LIMIT_S = 30
-#: A frame that was not painted before is painted after so long.
-FRAME_LIMIT_S = 3
+#: A frame that is not painted after so many looks was painted before the first.
+FRAME_TRIES = 30
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -144,10 +144,13 @@ async def shoot(page: Page, url: str, width: int, scheme: str, *, fine: bool, st
         return await capture(page, clip=clip, captureBeyondViewport=True)
     # What is in a frame is painted by a process of its own, only within the window, and after the page has loaded.
     await page.call("Emulation.setDeviceMetricsOverride", **{**metrics, "height": size["height"]})
-    first, limit = await capture(page, clip=clip), time.monotonic() + FRAME_LIMIT_S
-    while (picture := await capture(page, clip=clip)) == first and time.monotonic() < limit:
+    first = await capture(page, clip=clip)
+    for _ in range(FRAME_TRIES):
         await asyncio.sleep(0.1)
-    return picture
+        picture = await capture(page, clip=clip)
+        if picture != first:
+            return picture
+    return first
 
 
 async def capture(page: Page, **how: object) -> bytes:
