@@ -40,7 +40,7 @@ ON_OLD_REDIS := tests/store tests/rooms/test_digester.py tests/rooms/test_readin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-matrix test-scale chaos bench bench-mails bench-writes check format lock clean
+.PHONY: help install demo test test-matrix test-scale chaos bench bench-mails bench-writes bench-growth check format lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ bench:  ## Measure what a mail and what a write cost, against others (a quarter 
 
 bench-mails: $(BENCH_STAMP) $(PEER_STAMPS)  ## What a mail costs, against Celery, arq, taskiq ... (needs postfix; ROWS="singles far")
 	$(BIN)/python benchmarks/mail_cost.py $(ROWS)
+
+bench-growth: $(BENCH_STAMP)  ## How the cost grows with events, recipients, open digests and backlog; draws it (needs postfix; three minutes)
+	$(BIN)/python benchmarks/growth_cost.py --pictures docs/pictures
 
 bench-writes: $(BENCH_STAMP)  ## What a write costs, against kinto-redis and kinto-emailer (five minutes)
 	$(BIN)/python benchmarks/write_cost.py

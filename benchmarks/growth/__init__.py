@@ -1,0 +1,1 @@
+"""How what a mail or an event costs grows, and what each thing that waits weighs in Redis."""
