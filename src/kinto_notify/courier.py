@@ -125,7 +125,8 @@ class Courier:
             raise
         for delivery in leased.deliveries:
             age = leased.now - delivery.first
-            task = asyncio.create_task(self._attempt(delivery, bodies.get(_body_name(delivery)), age, since))
+            body = delivery.own_body or bodies.get(_body_name(delivery))
+            task = asyncio.create_task(self._attempt(delivery, body, age, since))
             self._attempts.add(task)
             task.add_done_callback(self._ended)
         # Let the attempts take their sessions, so that the pool knows what is left for the next lease.
@@ -141,8 +142,8 @@ class Courier:
         self._freed.set()
 
     async def _fetch(self, deliveries: tuple[Delivery, ...]) -> dict[BodyName, bytes]:
-        """Return the bodies of these deliveries, from memory where we have them."""
-        wanted = dict.fromkeys(map(_body_name, deliveries))
+        """Return the bodies that these deliveries share with others, from memory where we have them."""
+        wanted = dict.fromkeys(_body_name(delivery) for delivery in deliveries if delivery.own_body is None)
         missing = [name for name in wanted if name not in self._bodies]
         if missing:
             self._bodies.update(await self._deliveries.bodies(missing))

@@ -73,7 +73,7 @@ class Delivery:
     captured, by the clock of Kinto's host (0: not known); both in milliseconds. `suppressed`: what the relay said when
     it last knew no such address, where that is a reason to send nothing more there. `unwanted`: the recipient's own
     reason, where there is one. `summary`: it goes out as the
-    summary of its digest; `shorter`: it could.
+    summary of its digest; `shorter`: it could. `own_body`: what `body` names, where no other delivery shares it.
     """
 
     id: str
@@ -91,6 +91,7 @@ class Delivery:
     unwanted: str | None = None
     shorter: bool = False
     summary: bool = False
+    own_body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,3 +211,18 @@ async def test_what_is_there_drains_when_redis_is_full(client: Client, deliverie
         assert await DeadLetters(client).drop([leased[3].id]) == 1
     finally:
         await client.redis.config_set("maxmemory", limit)
+
+
+async def test_a_body_that_no_other_delivery_shares_comes_with_the_lease(deliveries: Deliveries, made: None) -> None:
+    leased = (await deliveries.lease(10)).deliveries
+    assert [one.own_body for one in leased] == [None] * 3
+    assert await deliveries.bodies([(leased[0].body, False)]) == {(leased[0].body, False): b"\r\nbody"}
+    await deliveries.settle([end(one, Fate.SENT) for one in leased[:2]] + [end(leased[2], Fate.DEFERRED)])
+    (last,) = (await deliveries.lease(10)).deliveries
+    assert last.own_body == b"\r\nbody"
+
+
+async def test_a_delivery_whose_body_is_gone_says_so(client: Client, deliveries: Deliveries, made: None) -> None:
+    first = (await deliveries.lease(1)).deliveries[0]
+    await client.redis.delete(client.key(f"body:{first.body}"))
+    assert [one.own_body for one in (await deliveries.lease(10)).deliveries] == [None, None]

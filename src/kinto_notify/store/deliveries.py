@@ -123,7 +123,7 @@ class Deliveries:
 
 def _delivery(told: Sequence[bytes]) -> Delivery:
     ident, fence, attempts, sender, recipient, headers, body, first, *more = told
-    identity, smtputf8, oldest, short, suppressed, unwanted = more
+    identity, smtputf8, oldest, short, suppressed, unwanted, own = more
     return Delivery(
         id=ident.decode(),
         fence=int(fence),
@@ -140,4 +140,5 @@ def _delivery(told: Sequence[bytes]) -> Delivery:
         summary=short == b"1",
         suppressed=suppressed.decode(errors="replace") or None,
         unwanted=unwanted.decode() or None,
+        own_body=own or None,
     )

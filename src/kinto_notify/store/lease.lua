@@ -4,9 +4,9 @@
 -- none), how long a permit is held in ms.
 -- Returns {now, ms until the rate lets another one go (0: it does), 1 if there is a rate, the learned rate in mails a
 -- second or '', {id, fence, attempts, sender, recipient, headers, body, first, identity, smtputf8, oldest or nil,
--- summary (0: there is one, 1: it is to be sent) or nil, suppressed, unwanted}...}.
+-- summary (0: there is one, 1: it is to be sent) or nil, suppressed, unwanted, body or ''}...}.
 -- suppressed: the reply for which its recipient gets no more mail, or ''; unwanted: why the recipient wants none now, or
--- ''. Such a one goes nowhere and needs no permit.
+-- ''. Such a one goes nowhere and needs no permit. body: where no other delivery has the same.
 
 -- include: wish
 -- include: chunks
@@ -65,6 +65,10 @@ for i = 1, math.min(#due, limit) do
     told[#told + 1] = known[1] and known[2] or ''
     local unasked = unwanted(prefix, who, told[7] or '', now)
     told[#told + 1] = unasked
+    -- What nobody shares goes along: one mail for each change would be a question more for each of them.
+    local kind = told[10] == '1' and 'summary' or 'bytes'
+    local shared = redis.call('HMGET', prefix .. ':body:' .. (told[5] or ''), 'refs', kind)
+    told[#told + 1] = shared[1] == '1' and shared[2] or ''
     leased[#leased + 1] = { id, fence, unpack(told) }
     if #rates > 0 and not known[1] and unasked == '' then
       redis.call('ZADD', permits, now + hold, id .. ':' .. fence)
