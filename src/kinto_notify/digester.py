@@ -21,6 +21,8 @@ from kinto_notify.telemetry import Telemetry
 STEP = 500
 #: Digests to a lease: their lines are in memory at once.
 BATCH = 64
+#: So long the loop may be kept from its other work between two mails.
+TURN_S = 0.005
 #: A digest that was leased so often is composed alone: perhaps its template never ends, and the watchdog did it.
 WORN_LEASES = 2
 #: One that ended so many daemons while it was composed alone is buried. Faults of Redis never count: they end nobody.
@@ -80,9 +82,12 @@ class Digester:
 
     async def _compose(self, digests: Sequence[FrozenDigest]) -> None:
         steps: list[Step] = []
+        turn = 0.0
         for digest in digests:
-            # A large mail takes 50 ms: sessions and signals must not wait for all of them.
-            await asyncio.sleep(0)
+            # A large mail takes 50 ms: sessions and signals must not wait for all of them. Small ones are made in a row.
+            if time.monotonic() >= turn:
+                await asyncio.sleep(0)
+                turn = time.monotonic() + TURN_S
             made = steps_of(digest, self._composer(), self._bounce_address)
             while True:
                 try:
