@@ -84,7 +84,7 @@ class Digester:
         steps: list[Step] = []
         turn = 0.0
         for digest in digests:
-            # A large mail takes 50 ms: sessions and signals must not wait for all of them. Small ones are made in a row.
+            # A large mail takes 50 ms: sessions and signals must not wait for all. Small ones are made in a row.
             if time.monotonic() >= turn:
                 await asyncio.sleep(0)
                 turn = time.monotonic() + TURN_S

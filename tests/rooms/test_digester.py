@@ -1,6 +1,7 @@
 """The digester beside the other rooms of its event loop."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,7 @@ from kinto_notify.address import Mailbox
 from kinto_notify.compose.composer import Composer
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.digest import FrozenDigest
-from kinto_notify.digester import FATAL_TIMES, STEP, WORN_LEASES, Digester
+from kinto_notify.digester import FATAL_TIMES, STEP, TURN_S, WORN_LEASES, Digester
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
@@ -38,6 +39,8 @@ async def test_the_loop_turns_between_two_mails(client: Client) -> None:
 
     def composing() -> Composer:
         at_each.append(turns)
+        # That large is each of them.
+        time.sleep(2 * TURN_S)
         return composer
 
     turning = asyncio.create_task(turn())
