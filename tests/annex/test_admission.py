@@ -46,7 +46,8 @@ def near(own_redis: RedisServer) -> Iterator[Stream]:
 
 def fill(client: "redis.Redis", level: float) -> None:
     """Give Redis so much memory that what it holds is this part of it."""
-    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / level))
+    memory = client.info("memory")
+    client.config_set("maxmemory", int((memory["used_memory"] - memory["mem_not_counted_for_evict"]) / level))
 
 
 def batch(number: int = 100) -> list[Entry]:
