@@ -75,7 +75,8 @@ def test_one_by_name_keeps_its_rules(reader: Desk) -> None:
 def test_an_unknown_name(reader: Desk) -> None:
     done = reader("preview", "article")
     assert (done.returncode, done.stdout) == (65, "")
-    assert done.stderr == "kinto-notify: there is no subscription 'article'; there are: articles, quiet, redacted\n"
+    said = "there is no subscription 'article'; did you mean articles?; there are: articles, quiet, redacted"
+    assert done.stderr == f"kinto-notify: {said}\n"
 
 
 def test_without_any_subscription_the_sample_is_shown(nowhere: Desk) -> None:

@@ -68,6 +68,9 @@ def test_an_address_without_an_event(library: Desk) -> None:
     found = reached(library, "ANN@example.org")
     assert found["file#articles"]["gets"]
     assert found["file#owners"]["reasons"] == ["names whom a change names in /owner"]
+    said = library("subscriptions", "test", "ann@example.org").stdout
+    assert "file#articles: gets mail\n  names it\n" in said
+    assert "file#owners: may get mail\n  names whom a change names in /owner\n" in said
     outside = reached(library, "ann@elsewhere.example")
     assert [one["gets"] for one in outside.values()] == [False, False]
     assert outside["file#owners"]["reasons"][-1] == "it is outside KINTO_NOTIFY_ALLOWED_RECIPIENTS"

@@ -55,6 +55,21 @@ def test_g06_every_broken_template_is_told_with_file_and_line(tmp_path):
         Composer(sender=SENDER, templates=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ changes[0].titel }}", "x.txt:1: UndefinedError: a change has no 'titel'; did you mean title?"),
+        ("{{ changes[0].fields[0].nme }}", "x.txt:1: UndefinedError: a field has no 'nme'; did you mean name?"),
+        ("{{ counts[0].zzz }}", "x.txt:1: UndefinedError: a count has no 'zzz'"),
+    ],
+)
+def test_g06_a_misspelt_name_is_told_in_the_words_of_the_documents(tmp_path, text, said):
+    write(tmp_path, x__txt=text)
+    with pytest.raises(ConfigError) as caught:
+        Composer(sender=SENDER, templates=tmp_path)
+    assert list(caught.value.problems) == [f"{tmp_path}/{said}"]
+
+
 def test_g06_a_directory_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="no directory"):
         Composer(sender=SENDER, templates=tmp_path / "missing")

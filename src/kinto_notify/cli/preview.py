@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kinto_notify.cli.event_file import read_event
 from kinto_notify.errors import BadInput, MalformedEntry, UsageError
+from kinto_notify.nearest import nearest
 
 if TYPE_CHECKING:
     from kinto_notify.address import Mailbox
@@ -88,8 +89,8 @@ def _chosen(name: str | None, known: "Sequence[Subscription]") -> "Subscription 
     for one in known:
         if name in (one.identity, one.presentation.name if one.presentation.home == FILE_HOME else None):
             return one
-    names = (one.presentation.name if one.presentation.home == FILE_HOME else one.identity for one in known)
-    raise BadInput(f"there is no subscription {name!r}; there are: {', '.join(sorted(names)) or 'none'}")
+    names = sorted(one.presentation.name if one.presentation.home == FILE_HOME else one.identity for one in known)
+    raise BadInput(f"there is no subscription {name!r}{nearest(name, names)}; there are: {', '.join(names) or 'none'}")
 
 
 def _sampled(chosen: "Subscription | None") -> "tuple[FrozenDigest, Mailbox]":

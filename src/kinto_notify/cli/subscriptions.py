@@ -127,7 +127,9 @@ def _run_test(arguments: argparse.Namespace) -> int:
         print(json.dumps({"address": mailbox.address, "subscriptions": found}, ensure_ascii=False))
         return 0
     for one_told in found:
-        verdict = "gets mail" if one_told["gets"] else "no mail"
+        # Where a record or a group names recipients, an event is needed to know.
+        reached = "gets mail" if one_told["named"] or event is not None else "may get mail"
+        verdict = reached if one_told["gets"] else "no mail"
         print(_shown(f"{one_told['subscription']}: {verdict}"))
         for reason in (*one_told["reasons"], *one_told["hindrances"]):
             print(_shown(f"  {reason}"))

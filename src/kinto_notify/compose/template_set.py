@@ -5,8 +5,10 @@ sample when the set is made: `ConfigError` lists every fault with file and line.
 data, raises `TemplateFault`; the caller takes the built-in one instead.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from traceback import extract_tb
@@ -26,7 +28,9 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from kinto_notify.compose.plain import isolated
+from kinto_notify.compose.view import ChangeView, CountView, FieldView
 from kinto_notify.errors import ConfigError
+from kinto_notify.nearest import nearest
 
 #: The template of a subscription that names none; an operator's file of this name replaces it.
 DEFAULT = "digest"
@@ -38,6 +42,8 @@ _BUILTIN = Path(__file__).with_name("templates")
 _TEXT_WIDTH = 72
 #: Subjects written in a subscription are few; the bound is for a file that is reloaded again and again.
 _MAX_COMPILED_SUBJECTS = 256
+_VIEWS = {"Change": ChangeView, "Field": FieldView, "Count": CountView}
+_NO_SUCH = re.compile(r"'\S+\.(Change|Field|Count)View object' has no attribute '(\w+)'")
 
 
 class TemplateFault(Exception):
@@ -157,7 +163,16 @@ def _render(template: Template, name: str, context: Mapping[str, object]) -> str
     try:
         return template.render(context)
     except Exception as fault:  # noqa: BLE001 - a template may fail in any way Python can; the mail goes out all the same
-        raise TemplateFault(f"{_where(template, name, fault)}: {type(fault).__name__}", str(fault)) from None
+        raise TemplateFault(f"{_where(template, name, fault)}: {type(fault).__name__}", _said(fault)) from None
+
+
+def _said(fault: Exception) -> str:
+    """Return what Python says, in the words of docs/templates.md; it would name our classes."""
+    found = _NO_SUCH.fullmatch(str(fault))
+    if found is None:
+        return str(fault)
+    known = [one.name for one in fields(_VIEWS[found[1]])]
+    return f"a {found[1].lower()} has no {found[2]!r}{nearest(found[2], known)}"
 
 
 def _where(template: Template, name: str, fault: Exception) -> str:
