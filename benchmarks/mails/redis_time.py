@@ -26,7 +26,10 @@ def watch(client: Any) -> None:
 
 
 def told(client: Any, units: int, unit: str) -> str:
-    """Tell what took most since, for each of so many units."""
+    """Tell what took which share since, and how often it was called for each of so many units.
+
+    Shares, since Redis counts by the clock: where the machine has other work too, that is more than the processor's.
+    """
     client.config_set("slowlog-log-slower-than", -1)
     stats = client.info("commandstats")
     scripts = _scripts()
@@ -34,16 +37,13 @@ def told(client: Any, units: int, unit: str) -> str:
     used: Counter[str] = Counter()
     for one in client.slowlog_get(_KEPT):
         command, _, arguments = one["command"].partition(b" ")
-        name = command.decode().lower()
-        if name == "evalsha":
-            name = scripts.get(arguments.partition(b" ")[0].decode(), name)
-        calls[name] += 1
-        used[name] += one["duration"]
-    lines = [f"| script or command | calls a {unit} | µs a {unit} | µs a call |\n|---|--:|--:|--:|"]
-    for name, spent in used.most_common(_SHOWN):
-        cells = [f"`{name}`", f"{calls[name] / units:.2f}", f"{spent / units:.1f}", f"{spent / calls[name]:,.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _inside(stats, sum(used[name] for name in scripts.values()), units)])
+        if command == b"EVALSHA" and (name := scripts.get(arguments.partition(b" ")[0].decode())):
+            calls[name] += 1
+            used[name] += one["duration"]
+    lines = [f"| script | share | calls a {unit} |\n|---|--:|--:|"]
+    for name, spent in used.most_common():
+        lines.append(f"| `{name}` | {spent / used.total():.0%} | {calls[name] / units:.4f} |")
+    return "\n".join([*lines, "", _inside(stats, used.total())])
 
 
 def _scripts() -> dict[str, str]:
@@ -52,13 +52,10 @@ def _scripts() -> dict[str, str]:
     return {sha1(script_text(name.removesuffix(".lua")).encode()).hexdigest(): name for name in found}
 
 
-def _inside(stats: Mapping[str, Any], spent: int, units: int) -> str:
-    """Tell which commands took most, in scripts and outside of them."""
-    commands = {name.removeprefix("cmdstat_"): one["usec"] / units for name, one in stats.items()}
+def _inside(stats: Mapping[str, Any], spent: int) -> str:
+    """Tell which commands took most, most of them in scripts."""
+    commands = {name.removeprefix("cmdstat_"): one["usec"] / spent for name, one in stats.items()}
     commands.pop("evalsha", None)
     most = sorted(commands.items(), key=lambda one: -one[1])[:_SHOWN]
-    named = ", ".join(f"`{name}` {took:.1f}" for name, took in most)
-    return (
-        f"Scripts took {spent / units:.1f} µs, all commands, theirs among them, {sum(commands.values()):.1f}"
-        f" (the rest of a script is Lua): {named}."
-    )
+    named = ", ".join(f"`{name}` {share:.0%}" for name, share in most)
+    return f"All commands, most of them in scripts, are {sum(commands.values()):.0%} of that: {named}."
