@@ -1,6 +1,6 @@
 """Courier: leased delivery → one attempt → settled.
 
-In: due deliveries, leased only as many as free sessions can take now. Out: settlements through the ledger. A fault of
+In: due deliveries, leased only as many as the pool has room for now. Out: settlements through the ledger. A fault of
 the relay itself costs a delivery no attempt: it is returned, and the courier waits until the pool lets a relay be
 tried.
 """
@@ -86,7 +86,7 @@ class Courier:
         return self._pool.fault is not None and await self._deliveries.due_within(LEASE_MS)
 
     async def step(self, stop: asyncio.Event) -> None:
-        """Start what free sessions can take; waits up to a second for work, for a session, or for the relay."""
+        """Start what the pool has room for; waits up to a second for work, for a session, or for the relay."""
         if self._pool.fault is not None:
             await self._until_relay_may_be_tried()
         elif not self._room():
@@ -108,7 +108,7 @@ class Courier:
             pass
 
     async def start(self, limit: int | None = None) -> int:
-        """Lease up to `limit` deliveries (no more than there are free sessions) and start their attempts."""
+        """Lease up to `limit` deliveries (no more than the pool has room for) and start their attempts."""
         room = self._room() if limit is None else min(self._room(), limit)
         if room <= 0:
             return 0
@@ -134,7 +134,7 @@ class Courier:
         return len(leased.deliveries)
 
     def _room(self) -> int:
-        """Return how many attempts may begin: a session is free some turns before its last attempt has ended."""
+        """Return how many attempts may begin: the pool is done with one some turns before the attempt has ended."""
         return self._pool.room(self.busy)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -87,7 +87,7 @@ class Daemon:
         )
         self._old = LegacyList(OldList(self._client, settings.list), telemetry) if settings.list is not None else None
         self._housekeeping = Housekeeping(
-            self._client, self._stream, telemetry, herald, busy=lambda: self._courier.busy, totals=self._rates.take
+            self._client, self._stream, telemetry, herald, busy=lambda: self._pool.busy, totals=self._rates.take
         )
         self._digester = Digester(
             Digests(self._client, Quotas(settings.recipient_rate, settings.bucket_rate), telemetry.over_quota),

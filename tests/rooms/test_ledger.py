@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kinto_notify import ledger as ledger_module
 from kinto_notify.delivery import Delivery
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.errors import StoreUnavailable
@@ -105,6 +106,41 @@ async def test_a_settlement_wakes_it(client: Client, ledger: Ledger) -> None:
     await asyncio.sleep(0)
     ledger.settle(Settlement(one.id, one.fence, Fate.SENT))
     await waiting
+    assert ledger.untold == 0
+
+
+async def scripts(client: Client) -> int:
+    """How many scripts this Redis has run."""
+    return int((await client.redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+
+async def test_where_many_are_under_way_settlements_are_told_together(
+    client: Client, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_GATHER_S", 0.3)
+    await make(client, 20)
+    held = await hold(client, ledger, 20)
+    ledger.settle(Settlement(held[0].id, held[0].fence, Fate.SENT))
+    before = await scripts(client)
+    working = asyncio.create_task(ledger.work())
+    for one in held[1:5]:
+        await asyncio.sleep(0.02)
+        ledger.settle(Settlement(one.id, one.fence, Fate.SENT))
+    await working
+    assert ledger.untold == 0
+    assert await scripts(client) == before + 1
+    assert (await overview(client)).totals["sent"] == 5
+
+
+async def test_a_lone_settlement_is_told_at_once(
+    client: Client, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_GATHER_S", 3600.0)
+    await make(client, 2)
+    one, _ = await hold(client, ledger, 2)
+    ledger.settle(Settlement(one.id, one.fence, Fate.SENT))
+    async with asyncio.timeout(30):
+        await ledger.work()
     assert ledger.untold == 0
 
 

@@ -53,6 +53,11 @@ class Pool:
         return self._sessions
 
     @property
+    def busy(self) -> int:
+        """How many sessions are at work, those that still open among them."""
+        return self._slots.busy
+
+    @property
     def free(self) -> int:
         """How many messages could be taken on now; 0 while no relay may be tried, 1 where one is on trial.
 

@@ -34,7 +34,8 @@ class Slots:
         self._gone = gone
         self._most = sessions
         self._stall = timeouts.stall
-        self._busy = 0
+        #: How many slots are taken.
+        self.busy = 0
         self._turns = Turns()
         self._watchers: set[asyncio.Future[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -48,8 +49,8 @@ class Slots:
         now = time.monotonic()
         lane = self._first_healthy()
         if lane is not None:
-            return max(0, lane.allowance.granted(now) - self._busy)
-        return min(self._most - self._busy, sum(lane.circuit.admits(now) for lane in self._lanes.values()))
+            return max(0, lane.allowance.granted(now) - self.busy)
+        return min(self._most - self.busy, sum(lane.circuit.admits(now) for lane in self._lanes.values()))
 
     def room(self, busy: int) -> int:
         """How many more messages a caller may bring who has `busy` under way; see `Pool.room`."""
@@ -84,7 +85,7 @@ class Slots:
         """
         self._admit()
         if self._turns.first is None and self.free:
-            self._busy += 1
+            self.busy += 1
             turn.begun = True
             return None
         if (told := self._in_vain()) is not None:
@@ -113,12 +114,12 @@ class Slots:
 
     def leave(self) -> None:
         """Give a slot back."""
-        self._busy -= 1
+        self.busy -= 1
         self.changed()
 
     def pass_on(self, session: Session, turn: Turn) -> None:
         """Give a session to the one whose message is announced there, with a slot of its own."""
-        self._busy += 1
+        self.busy += 1
         turn.grant(session)
 
     def give_back(self, turn: Turn) -> None:
@@ -137,7 +138,7 @@ class Slots:
     def _admit(self) -> None:
         while (turn := self._turns.first) is not None and self.free:
             self._turns.take()
-            self._busy += 1
+            self.busy += 1
             turn.grant(None)
         if turn is not None and (told := self._in_vain()) is not None:
             for turn in self._turns:
@@ -208,7 +209,7 @@ class Slots:
         now = time.monotonic()
         lane = self._lanes[session.relay]
         # Where there are too many sessions this one is to end, or to rest.
-        crowded = lane.allowance.granted(now) < self._busy
+        crowded = lane.allowance.granted(now) < self.busy
         if crowded or not lane.circuit.healthy or not lane.foresight.trusted(now):
             return None
         while turn is not None:
