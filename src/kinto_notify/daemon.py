@@ -78,7 +78,7 @@ class Daemon:
             lambda: self._catalogue,
             telemetry,
             keep_ms=settings.stream_keep,
-            too_old_ms=max(settings.give_up_after, settings.stream_keep),
+            too_old_ms=settings.news_ms,
             # What is due later than the soonest is found by looking up each second.
             due=Alarm(self._due).within,
             switched_off=herald.switched_off,

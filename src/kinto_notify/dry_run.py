@@ -20,7 +20,7 @@ from kinto_notify.patience import wait_for
 from kinto_notify.settings import Settings
 from kinto_notify.stationery import composer_of
 from kinto_notify.store.client import Client
-from kinto_notify.store.stream import Entry, Stream
+from kinto_notify.store.stream import Filed, Poison, Stream
 from kinto_notify.systemd import ServiceManager
 from kinto_notify.telemetry import Telemetry
 
@@ -58,7 +58,7 @@ async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> in
                 await wait_for(stop, _PAUSE_S)
                 continue
             telemetry.store_back("dry run")
-            _tell(entries, catalogue, composer, telemetry, now)
+            _tell(*sort(entries, catalogue, since=now - settings.news_ms), catalogue, composer, telemetry, now)
             if entries:
                 after = entries[-1].id
             elif once:
@@ -71,8 +71,9 @@ async def dry_run(settings: Settings, telemetry: Telemetry, *, once: bool) -> in
     return 0
 
 
-def _tell(entries: list[Entry], catalogue: Catalogue, composer: Composer, telemetry: Telemetry, now: int) -> None:
-    filed, poison = sort(entries, catalogue)
+def _tell(
+    filed: list[Filed], poison: list[Poison], catalogue: Catalogue, composer: Composer, telemetry: Telemetry, now: int
+) -> None:
     for remark in catalogue.hooks.remarks():
         telemetry.remark(remark.identity, remark.kind, remark.detail)
     for bad in poison:

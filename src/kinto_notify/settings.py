@@ -87,6 +87,11 @@ class Settings:
     warnings: tuple[str, ...] = ()
 
     @property
+    def news_ms(self) -> int:
+        """For how long after its capture a change is news; when it arrives later it becomes a dead letter."""
+        return max(self.give_up_after, self.stream_keep)
+
+    @property
     def retry(self) -> RetryPolicy:
         """When a deferred delivery is tried again, and when it is given up."""
         return RetryPolicy(self.retry_min, self.retry_max, self.give_up_after)

@@ -9,7 +9,7 @@ import pytest
 
 from support.daemon import DaemonProcess
 from support.desk import Desk
-from support.events import change, event
+from support.events import aged, change, event
 from support.smtp_server import SmtpServerThread
 
 
@@ -79,3 +79,9 @@ def test_it_follows_the_stream_until_it_is_stopped(tmp_path: Path, desk: Desk, s
     assert desk.keyspace() == before
     assert smtp.server.connections == []
     assert not [line for line in daemon.lines() if "text" in line]
+
+
+def test_what_is_no_news_any_more_is_not_told_as_a_mail(desk: Desk) -> None:
+    desk.publish(event(change("old"), ident=aged(30 * 86_400)), event(change("new")))
+    done = desk("run", "--once", dry_run="true")
+    assert len(told(done.stdout, "would send")) == len(told(done.stdout, "entry buried")) == 1

@@ -1,13 +1,11 @@
 """What a running daemon says of itself: alive, ready, and how long a mail took."""
 
 import signal
-import time
-import uuid
 from pathlib import Path
 
 from kinto_notify.demo.servers import RedisServer
 from support.daemon import DaemonProcess, command
-from support.events import change, event, publish
+from support.events import aged, change, event, publish
 from support.smtp_server import SmtpServerThread
 from support.stream import eventually
 
@@ -74,9 +72,3 @@ def test_the_seconds_from_the_capture_to_the_relay(
         assert daemon.metric("kinto_notify_end_to_end_seconds_count") == 1
         assert 3_600 <= daemon.metric("kinto_notify_end_to_end_seconds_sum") < 7_200
         assert daemon.stop() == 0
-
-
-def aged(seconds: int) -> str:
-    """An event id that was made so long ago."""
-    stamp = int((time.time() - seconds) * 1000)
-    return str(uuid.UUID(int=(stamp << 80) | (7 << 76) | (2 << 62) | 1))

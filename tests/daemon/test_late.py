@@ -1,26 +1,18 @@
 """C14: after a long outage old changes are mailed once and marked late; what is no news any more is a dead letter."""
 
 import re
-import time
-import uuid
 from pathlib import Path
 
 import redis
 
 from kinto_notify.demo.servers import RedisServer
 from support.daemon import DaemonProcess, command
-from support.events import change, event, publish
+from support.events import aged, change, event, publish
 from support.mail_linter import lint, parse
 from support.smtp_server import SmtpServerThread
 
 HOUR, DAY = 3_600, 86_400
 PREFIX = "{kinto-notify}"
-
-
-def aged(seconds: int) -> str:
-    """An event id that was made so long ago."""
-    stamp = int((time.time() - seconds) * 1000)
-    return str(uuid.UUID(int=(stamp << 80) | (7 << 76) | (2 << 62) | uuid.uuid4().int >> 68))
 
 
 def run_once(daemon: DaemonProcess) -> None:

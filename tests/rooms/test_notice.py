@@ -6,6 +6,7 @@ import pytest
 
 from kinto_notify.address import Mailbox
 from kinto_notify.compose.notice import NoticeComposer, subject
+from kinto_notify.intake import TOO_OLD
 from kinto_notify.notice import EVERY_MS, GATHER_MS, Found, Notice, Outage, decide, plain_reason
 from support.mail_linter import lint, parse
 
@@ -59,6 +60,7 @@ def test_a_hook_that_was_switched_off_is_told_at_once_but_hourly() -> None:
         ("delivery", "given up after 259200 s; last reply: 450 4.2.0 ann@example.org (at RCPT)", "given up as too old"),
         ("delivery", "its body is not in Redis any more", "other"),
         ("delivery", "550 secret (at ann@example.org)", "other"),
+        ("entry", TOO_OLD, "too old to be news"),
         ("entry", "data.children.secret: Input should be a valid integer", "an entry that cannot be read"),
         ("digest", "cannot be composed: LookupError", "a digest that cannot be composed"),
     ],

@@ -1,6 +1,8 @@
 """Stream entries as the listener writes them, made by hand for tests that need no Kinto."""
 
 import json
+import time
+import uuid
 from typing import Any
 
 import redis
@@ -42,6 +44,12 @@ def event(*changes: dict[str, Any], ident: str | None = None, **data: Any) -> di
         "dataschema": wire.DATA_SCHEMA,
         "data": payload,
     }
+
+
+def aged(seconds: int) -> str:
+    """An event id that was made so long ago."""
+    stamp = int((time.time() - seconds) * 1000)
+    return str(uuid.UUID(int=(stamp << 80) | (7 << 76) | (2 << 62) | uuid.uuid4().int >> 68))
 
 
 def fields(one: dict[str, Any]) -> dict[str, str]:

@@ -52,6 +52,7 @@ action = "create"
 recipients = ["admin@example.org"]
 digest = { wait = "0s", interval = "0s" }
 """
+MORE = {"admin_token": "x" * 20, "public_url": "http://notify.localhost", "secret": "y" * 32}
 READERS = [Mailbox("", f"{name}@example.org") for name in ("anna", "ben", "carl", "dora")]
 
 
@@ -126,10 +127,14 @@ async def main(out: Path) -> None:
             await render(page.as_uri(), name, out, WIDTHS, SCHEMES, fine=False)
         with RedisServer(Path(work)) as server:
             async with Site(
-                server.url, Path(work), TABLES, namespace="kinto-notify", name="mail-1", admin_token="x" * 20
+                server.url, Path(work), TABLES, namespace="kinto-notify", name="mail-1", **MORE
             ).open() as site:
                 await story(site)
                 await render(f"{site.url}/", "status", out, WIDTHS, SCHEMES, fine=False)
+                assert site.settings.links is not None
+                token = site.settings.links.token(READERS[0].fingerprint, "file#articles", await site.client.time())
+                page = f"http://notify.localhost:{site.port}/u/{token}"
+                await render(page, "recipient", out, WIDTHS, SCHEMES, fine=False)
                 await render(f"{site.url}/acts", "acts", out, WIDTHS, SCHEMES, fine=False)
                 await render(f"{site.url}/preview/articles", "preview", out, [900], ["light"], fine=False)
 
