@@ -48,7 +48,8 @@ def _ours(
 ) -> Contestant:
     own = {"use": "kinto_notify.listener", "url": url, "spool": str(spool), "namespace": namespace, **more}
     settings = {"event_listeners": "notify", **{f"event_listeners.notify.{key}": own[key] for key in own}}
-    return Contestant(name, settings, settle=settle, promised=True)
+    # What hooks cost is told; the promise was never made of them.
+    return Contestant(name, settings, settle=settle, promised="hooks" not in more)
 
 
 def _kinto_redis(url: str, settle: Callable[[int], None]) -> Contestant:

@@ -27,6 +27,7 @@ def postgresql() -> Iterator[Settings]:
     server = PostgresServer()
     try:
         server.start()
+        _settle_down(server)
         with tempfile.TemporaryDirectory(prefix="write-cost-") as place:
             # It reads its ini only: nothing listens at that Redis.
             PostgresKinto(Path(place), "redis://127.0.0.1:1/0", server.url).migrate()
@@ -45,6 +46,21 @@ def postgresql() -> Iterator[Settings]:
         yield settings
     finally:
         server.remove()
+
+
+def _settle_down(server: PostgresServer) -> None:
+    """What the server does by itself, now and then, would fall on whoever's turn it is."""
+    connection = server.connect()
+    cursor = connection.cursor()
+    for setting in (
+        "autovacuum = off",
+        "checkpoint_timeout = '1h'",
+        "max_wal_size = '8GB'",
+        "synchronous_commit = off",
+    ):
+        cursor.execute(f"ALTER SYSTEM SET {setting}")
+    cursor.execute("SELECT pg_reload_conf()")
+    connection.close()
 
 
 STORAGES: Mapping[str, Callable[[], contextlib.AbstractContextManager[Settings]]] = {

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Looking at the outbox this often costs a worker nothing; waking the thread from each write cost 25 % of the write.
 _POLL_SECONDS = 0.05
+#: A table is asked in a transaction of its own, for the driver's work in this process: for several writes at once.
+_TABLE_POLL_SECONDS = 0.2
 _UPKEEP_SECONDS = 1.0
 #: Between two full batches of a backlog the requests have the interpreter to themselves.
 _BREATHE_SECONDS = 0.01
@@ -91,7 +93,8 @@ class Relay:
         stream = self._make_stream() if self._make_stream is not None else None
         trouble = Trouble(self._depth)
         next_upkeep = 0.0
-        while not stop.wait(trouble.pause() or max(_POLL_SECONDS, stream.rest if stream is not None else 0.0)):
+        poll = _POLL_SECONDS if self._table is None else _TABLE_POLL_SECONDS
+        while not stop.wait(trouble.pause() or max(poll, stream.rest if stream is not None else 0.0)):
             try:
                 if time.monotonic() >= next_upkeep:
                     next_upkeep = time.monotonic() + _UPKEEP_SECONDS

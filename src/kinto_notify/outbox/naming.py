@@ -34,7 +34,8 @@ class Naming:
             return ()
         uri = f"/buckets/{payload.get('bucket_id')}/collections/{payload.get('collection_id')}"
         metadata = bound.get("collections", {}).get(uri)
-        if not isinstance(metadata, Mapping) or not ("displayFields" in metadata or "schema" in metadata):
+        # Not of Mapping: asking an abstract class costs a write more than all else here.
+        if not isinstance(metadata, dict) or not ("displayFields" in metadata or "schema" in metadata):
             return ()
         version = (uri, metadata.get("last_modified"))
         found = self._known.get(version)
