@@ -20,6 +20,8 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 _SESSIONS, _PATIENCE_S = 1000, 3600
 #: Longer than the longest count that it writes.
 _TAIL = 200
+#: It refuses to be root; and by its own change of user (`-u`) the kernel would forget to end it with us.
+_AS_NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=TERM")
 
 
 class Missing(Exception):
@@ -39,10 +41,9 @@ class Sink(Server):
     name = "smtp-sink"
 
     def command(self) -> Sequence[str]:
-        # As root it wants to become somebody else.
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
         limits = ["-m", str(_SESSIONS), "-t", str(_PATIENCE_S)]
-        return [find(self.name), "-c", *user, *limits, f"127.0.0.1:{self.port}", str(_SESSIONS)]
+        command = [find(self.name), "-c", *limits, f"127.0.0.1:{self.port}", str(_SESSIONS)]
+        return [*_AS_NOBODY, *command] if os.geteuid() == 0 else command
 
     def ready(self) -> bool:
         try:
