@@ -8,6 +8,7 @@ import transaction
 import webtest
 from kinto.core.events import ResourceChanged
 from kinto.core.storage.exceptions import BackendError
+from pyramid.events import NewRequest
 from pyramid.httpexceptions import HTTPConflict
 from transaction.interfaces import NoTransaction
 
@@ -159,6 +160,24 @@ def test_a_savepoint_rolled_back_takes_its_events_along(make_app: MakeApp, strea
     joined.add(second)
     savepoint.rollback()
     assert [event.captured for event in joined._events] == [first]
+
+
+def test_what_follows_a_savepoint_from_before_our_time_is_notified(make_app: MakeApp, stream: StreamReader) -> None:
+    """Rolled back, it puts us out of the transaction again; what is written later joins anew."""
+    saved: list[Any] = []
+
+    def back(event: Any) -> None:
+        if saved:
+            saved.pop().rollback()
+            again = ResourceChanged({**event.payload, "user_id": "again"}, event.impacted_objects, event.request)
+            event.request.registry.notify(again)
+
+    def configure(config: Any) -> None:
+        config.add_subscriber(lambda event: saved.append(transaction.savepoint(optimistic=True)), NewRequest)
+        config.add_subscriber(back, ResourceChanged)
+
+    make_app(configure=configure).put_json("/v1/buckets/b")
+    assert [event["data"]["user_id"] for event in stream.wait(1)] == ["again"]
 
 
 def test_k04_an_explicit_manager_is_warned_of_and_loses_nothing(
