@@ -76,7 +76,10 @@ async def _asked(settings: "Settings", ident: str) -> tuple[Event | None, Traced
     finally:
         await client.close()
     if traced is None and body is None:
-        raise BadInput(f"there is no event {ident!r} in the stream, nor among the last 20,000 of a day that were filed")
+        raise BadInput(
+            f"there is no event {ident!r} in the stream, nor among the last 20,000 of a day that were filed; what could"
+            " not be read or was too old is among the dead letters: kinto-notify dead-letters list"
+        )
     return (parsed_event(body) if body is not None else None), traced
 
 
