@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from support.mail_linter import faults_of_taken
 
@@ -19,3 +20,10 @@ def every_mail_is_good() -> Iterator[None]:
     faults_of_taken()
     yield
     assert faults_of_taken() == []
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A configured log keeps the standard output of the test that configured it; Cliquet configures it too."""
+    yield
+    structlog.reset_defaults()

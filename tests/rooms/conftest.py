@@ -4,17 +4,9 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import structlog
 
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.store.client import Client
-
-
-@pytest.fixture(autouse=True)
-def _log_as_it_was() -> Iterator[None]:
-    """A configured log keeps the standard output of the test that configured it."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
