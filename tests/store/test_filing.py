@@ -161,3 +161,19 @@ async def test_a_script_that_fails_leaves_its_entries_pending(
     await client.redis.delete(client.key(spoilt))
     result = await stream.file([filed(one, filing("a")), filed(two, filing("b"))], [])
     assert (result.filed, result.gone) == (2, 0)
+
+
+async def test_what_can_fail_is_asked_before_anything_is_added(
+    client: Client, stream: Stream, digests: Digests
+) -> None:
+    """Two digests in a batch: the first must not be added to, and then once more, because of the second."""
+    (one,) = await entries(client, stream, 1)
+    paced = DigestRules(wait=0, interval=1)
+    both = filed(one, filing("a", to=key("calm")), filing("a", to=key("paced"), rules=paced))
+    spoilt = client.key(f"pace:{key('paced').pace}")
+    await client.redis.set(spoilt, "not what it was")
+    with pytest.raises(RefusedByRedis):
+        await stream.file([both], [])
+    await client.redis.delete(spoilt)
+    await stream.file([both], [])
+    assert [digest.changes for digest in await digests.freeze(10)] == [1, 1]

@@ -169,7 +169,7 @@ local function recipients_of(d)
 end
 
 local function keep(d)
-  local fields = { 'chain', d.chain, 'changes', d.changes, 'recipients', recipients_of(d), 'oldest', d.oldest,
+  local fields = { 'chain', d.chain, 'changes', d.changes, 'recipients', d.recipients, 'oldest', d.oldest,
     'closed', d.closed_text }
   if d.new then
     add(fields, 'v', 1, 'identity', d.identity, 'text', d.text, 'group', d.group, 'audience', d.audience, 'pace', d.pace,
@@ -204,15 +204,20 @@ local function due_time(d)
   return (paused['*'] or paused[d.identity]) and due + PARKED or due
 end
 
+-- All that could fail, of every digest, before the first of them is written: half of a batch would be counted twice when
+-- it comes again.
 local soonest, due = -1, {}
 for _, d in ipairs(digests) do
   if d.open then
-    keep(d)
+    d.recipients = recipients_of(d)
     local instant = due_time(d)
     add(due, instant, d.id)
     local delay = math.max(instant - now, 0)
     if instant < PARKED and (soonest < 0 or delay < soonest) then soonest = delay end
   end
+end
+for _, d in ipairs(digests) do
+  if d.open then keep(d) end
 end
 call('ZADD', prefix .. ':due', due)
 
