@@ -8,8 +8,10 @@ import pytest
 import webtest
 
 from kinto_notify import wire
+from kinto_notify.outbox import frame
 from kinto_notify.outbox.brief import brief, complete, marked
 from kinto_notify.outbox.capture import Captured, Origin
+from kinto_notify.outbox.joined import written
 from kinto_notify.outbox.split import Entry, entries
 from support.kinto_app import RECORDS
 from support.stream import StreamReader
@@ -139,6 +141,16 @@ def test_a_share_too_long_for_an_entry_comes_in_several_the_same_each_time() -> 
     assert [change["id"] for data in told for change in data["changes"]] == [f"r{n}" for n in range(1200)]
     assert {(data["total"], data["parts"]) for data in told} == {(1200, len(shares))}
     assert [data["part"] for data in told] == sorted(data["part"] for data in told)
+
+
+@pytest.mark.parametrize("char", ["\n", "\x1b"])
+def test_what_is_twice_as_long_on_disk_is_read_back(char: str) -> None:
+    """A reader believes no row of 16 MiB, and one of these characters takes two bytes there."""
+    event = captured({"id": "a", "text": char * 8_388_450}, {"id": "b"})
+    rows = [frame.row(frame.FINAL, 1, 1, entry, "") for entry in written(event)]
+    read = [frame.parse(row + b"\n", 0, 1) for row in rows]
+    bodies = [one.body for row in read if row is not None and row.entry is not None for one in complete(row.entry)]
+    assert [change["id"] for body in bodies for change in json.loads(body)["data"]["changes"]] == ["a", "b"]
 
 
 def test_one_large_object_does_not_make_many_shares() -> None:

@@ -26,7 +26,7 @@ _ONE, _SHARE, _MAYBE = b"M", b"S", b"?"
 _ESCAPE, _ESCAPED, _LINE = b"\x1b", b"\x1b0", b"\x1b1"
 #: A share of so many bytes fits one entry nearly always, though names, quotes and URIs are added to it.
 _SHARE_BYTES = 128 * 1024
-#: A spool takes no longer row.
+#: A reader believes no row of 16 MiB: a longer one would be damage.
 _MAX_BYTES = 8 * 1024 * 1024
 #: What one object of a transaction tells about it: resource, parent, id, `last_modified`.
 Probe = tuple[str, str, str, int]
@@ -85,8 +85,6 @@ def _shares(captured: Captured) -> list[Entry]:
         if len(piece) > _SHARE_BYTES and len(some) > 1:
             step = max(1, len(some) * _SHARE_BYTES // len(piece) * 9 // 10)
             continue
-        if len(piece) > _MAX_BYTES:
-            return []
         pieces.append(piece)
         start += len(some)
         # One large object does not make the shares behind it small.
@@ -98,8 +96,11 @@ def _shares(captured: Captured) -> list[Entry]:
     for number, piece in enumerate(pieces, 1):
         rest = marshal.dumps((*shared, len(impacted), number, len(pieces)), _MARSHAL)  # type: ignore[arg-type]
         raw = b"%08x%b%b" % (len(piece), piece, rest)
-        event_id = captured.id if number == 1 and captured.id else wire.new_id()
-        made.append(Entry(event_id, b"S%b." % raw.replace(_ESCAPE, _ESCAPED).replace(b"\n", _LINE)))
+        body = b"S%b." % raw.replace(_ESCAPE, _ESCAPED).replace(b"\n", _LINE)
+        # As it is written: what is full of line breaks has become twice as long.
+        if len(body) > _MAX_BYTES:
+            return []
+        made.append(Entry(captured.id if number == 1 and captured.id else wire.new_id(), body))
     return made
 
 
