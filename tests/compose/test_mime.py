@@ -1,6 +1,7 @@
 """The MIME body: whatever the text, 7-bit lines of at most 78, and it comes back as it was (C06, C07, C09)."""
 
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import example, given
@@ -66,3 +67,17 @@ def test_c07_nul_and_terminal_commands_are_gone():
 
 def test_c09_a_lone_surrogate_is_a_replacement_character():
     assert read(mime.alternative("a\udfffb", "<p>x</p>", MARK))[0].strip() == "a�b"
+
+
+def test_long_lines_are_not_kept_in_memory():
+    """A hook's text may be one line of 64 KiB, and another one in each mail."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(100):
+            line = f"{number} " + "é" * 20_000
+            mime.alternative(line, f"<p>{line}</p>", MARK)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1_000_000

@@ -36,6 +36,12 @@ def test_the_operator_may_replace_or_extend_the_built_in_for_all(tmp_path):
     assert text.startswith("Dear reader,\n1 record updated\n")
 
 
+def test_a_wrapped_text_is_no_markup_because_some_markup_reads_like_it(tmp_path):
+    write(tmp_path, digest__html="{{ '<b>' | safe | hang(1, 1) }}{{ changes[0].title | hang(1, 1) }}")
+    html = Composer(sender=SENDER, templates=tmp_path).parts(digest(replace(HELLO, title="<b>"))).html
+    assert html == " <b> &lt;b&gt;"
+
+
 def test_html_is_escaped_and_text_is_not(tmp_path):
     write(tmp_path, digest__txt="{{ changes[0].title }}", digest__html="<p>{{ changes[0].title }}</p>")
     parts = Composer(sender=SENDER, templates=tmp_path).parts(digest(HELLO))

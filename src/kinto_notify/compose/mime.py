@@ -13,6 +13,8 @@ from functools import lru_cache
 from kinto_notify.compose.plain import body_text
 
 _MAX_LINE = 78
+#: A longer line is not remembered: a hook's text may be one line of 64 KiB, and another one in each mail.
+_MAX_KNOWN = 1_000
 
 
 @lru_cache(64)
@@ -50,7 +52,7 @@ def _encode(text: str, mark: str) -> tuple[bytes, bytes]:
     if "\r" in text:
         # With the line feed after it, it is one line break.
         text = body_text(text)
-    quoted = b"\n".join(map(_quoted, text.split("\n")))
+    quoted = b"\n".join([_known(line) if len(line) <= _MAX_KNOWN else _quoted(line) for line in text.split("\n")])
     if len(quoted) <= len(text) * 4 // 3:
         return b"quoted-printable", quoted
     raw = body_text(text).encode("utf-8")
@@ -61,6 +63,10 @@ def _encode(text: str, mark: str) -> tuple[bytes, bytes]:
 
 
 @lru_cache(1024)  # most lines of a page are the template's, and come again in every mail
+def _known(line: str) -> bytes:
+    return _quoted(line)
+
+
 def _quoted(line: str) -> bytes:
     """Write one line as quoted-printable; what other readers take for line breaks becomes some."""
     # `istext` keeps the line breaks; the other mode would write them as =0A.

@@ -42,6 +42,8 @@ _BUILTIN = Path(__file__).with_name("templates")
 _TEXT_WIDTH = 72
 #: Subjects written in a subscription are few; the bound is for a file that is reloaded again and again.
 _MAX_COMPILED_SUBJECTS = 256
+#: A longer text is not remembered once it is wrapped: an operator's template may wrap what a hook wrote.
+_MAX_KNOWN = 1_000
 _VIEWS = {"Change": ChangeView, "Field": FieldView, "Count": CountView}
 _NO_SUCH = re.compile(r"'\S+\.(Change|Field|Count)View object' has no attribute '(\w+)'")
 
@@ -183,9 +185,19 @@ def _where(template: Template, name: str, fault: Exception) -> str:
     return f"{template.filename}:{lines[-1]}" if lines else template.filename
 
 
-@lru_cache(1024)  # why one gets a mail, and how to stop it, is said in every mail alike
 def _hang(text: str, first: int = 0, rest: int = 0) -> str:
     """Wrap for a terminal: the first line indented by `first` blanks, the others by `rest`; links stay whole."""
+    return (_known if len(text) <= _MAX_KNOWN else _wrapped)(text, first, rest)
+
+
+# Why one gets a mail, and how to stop it, is said in every mail alike. `typed`: what is markup stays markup, and a text
+# with the same letters a text.
+@lru_cache(1024, typed=True)
+def _known(text: str, first: int, rest: int) -> str:
+    return _wrapped(text, first, rest)
+
+
+def _wrapped(text: str, first: int, rest: int) -> str:
     indented = " " * first + text
     if len(indented) <= _TEXT_WIDTH:
         return indented
