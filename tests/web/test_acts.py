@@ -158,6 +158,20 @@ async def test_x12_after_ten_wrong_tokens_a_minute_of_rest(desk: Site) -> None:
     assert "*" not in (await state(desk))[0]
 
 
+async def test_x12_another_site_cannot_keep_the_operator_out(desk: Site) -> None:
+    """It can make a browser send forms, and would use up the guesses."""
+    for _ in range(12):
+        assert (await post(desk, "check", "wrong", {"Sec-Fetch-Site": "cross-site"}))[0] == 403
+    assert (await post(desk, "check"))[0] == 200
+
+
+async def test_a_broken_form_is_answered_and_logs_nothing(desk: Site, caplog: pytest.LogCaptureFixture) -> None:
+    kind = {"Content-Type": "application/x-www-form-urlencoded; charset=nonsense"}
+    async with aiohttp.request("POST", f"{desk.url}/acts", data=b"act=check", headers=kind) as answer:
+        assert (answer.status, await answer.text()) == (400, "this is no form; nothing was done\n")
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(("host", "status"), [("evil.example", 421), ("notify.example.org", 421), ("localhost", 200)])
 async def test_x12_a_rebound_name_cannot_act(redis_server: RedisServer, tmp_path: Path, host: str, status: int) -> None:
     more = {

@@ -26,6 +26,18 @@ ONE_CLICK = b"List-Unsubscribe=One-Click"
 FORM = "application/x-www-form-urlencoded"
 
 
+_PARTS = "multipart/form-data; boundary=b"
+_NAME = b"--b\r\nContent-Disposition: form-data; name="
+#: Kind, body, further fields: each is broken in another way, and each was an error of the server once.
+NO_FORMS = [
+    pytest.param(f"{FORM}; charset=nonsense", ONE_CLICK, "", id="charset"),
+    pytest.param(_PARTS, b"--b\r\nno header", "", id="header"),
+    pytest.param(_PARTS, _NAME + b"_charset_\r\n\r\nx\r\n" + _NAME + b"act\r\n\r\nz\r\n--b--\r\n", "", id="default"),
+    pytest.param(_PARTS, _NAME + b"a\r\nContent-Type: text/plain; charset=x\r\n\r\nz\r\n--b--\r\n", "", id="part"),
+    pytest.param(FORM, b"no gzip", "Content-Encoding: gzip\r\n", id="gzip"),
+]
+
+
 class Answer:
     """An answer, parsed."""
 
@@ -222,6 +234,15 @@ async def test_what_is_no_act_changes_nothing(door: Door, client: Client, body: 
 async def test_what_is_no_form_changes_nothing(door: Door, client: Client, kind: str) -> None:
     assert (await door.post(door.path(), ONE_CLICK, kind)).status == 400
     assert await client.redis.keys(client.key("*")) == []
+
+
+@pytest.mark.parametrize(("kind", "body", "more"), NO_FORMS)
+async def test_x12_a_broken_form_is_answered_and_logs_nothing(
+    door: Door, client: Client, caplog: pytest.LogCaptureFixture, kind: str, body: bytes, more: str
+) -> None:
+    assert (await door.post(door.path(), body, kind, more)).status == 400
+    assert await client.redis.keys(client.key("*")) == []
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])

@@ -5,7 +5,6 @@ with what was done; 403 without the token or where none is set, 429 after many w
 for what is not there (any more), 503 while Redis does not answer. No cookie, no login: another site cannot use it.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -20,13 +19,12 @@ from kinto_notify.store.dead import DeadLetter, DeadLetters
 from kinto_notify.store.pauses import EVERY, Pauses
 from kinto_notify.telemetry import Telemetry
 from kinto_notify.web.acts_page import Done, acts_page
-from kinto_notify.web.admission import may_act
+from kinto_notify.web.admission import from_another_site, may_act
+from kinto_notify.web.form import fields_of
 from kinto_notify.web.page import shown_name
 from kinto_notify.web.server import Handler
 from kinto_notify.web.status import STYLE_POLICY, StatusPages, answer, nothing_to_show
 
-#: A form of a few words is there at once.
-_BODY_S = 5.0
 #: Wrong tokens in a minute, by this daemon; a person who types needs fewer.
 _MOST_WRONG = 10
 _MINUTE_S = 60.0
@@ -34,6 +32,7 @@ _MINUTE_S = 60.0
 _MOST_LETTERS = 1_000
 _DROPPED_AT_ONCE = 200
 _POLICY = f"default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; {STYLE_POLICY}"
+_REFUSED = "this needs KINTO_NOTIFY_ADMIN_TOKEN; nothing was done\n"
 _CLOSED = "Nothing can be done here: KINTO_NOTIFY_ADMIN_TOKEN is not set."
 _Act = Callable[[str], Awaitable[Done]]
 
@@ -84,6 +83,9 @@ class ActPages:
     async def _post(self, request: web.Request) -> web.Response:
         if self._token is None:
             raise web.HTTPForbidden(text=f"{_CLOSED}\n")
+        if from_another_site(request.headers):
+            # Not counted as a guess: any page the operator opens could keep the operator out.
+            raise web.HTTPForbidden(text=_REFUSED)
         if self._too_many():
             raise web.HTTPTooManyRequests(text="too many wrong tokens: try again in a minute\n")
         form = await _form(request)
@@ -91,7 +93,7 @@ class ActPages:
             self._wrong += 1
             self._telemetry.acted("refused", "", 0)
             # No page: whoever has not the token may not be one who may look.
-            raise web.HTTPForbidden(text="this needs KINTO_NOTIFY_ADMIN_TOKEN; nothing was done\n")
+            raise web.HTTPForbidden(text=_REFUSED)
         word, _, what = form.get("act", "").partition(" ")
         act = self._acts.get(word)
         if act is None:
@@ -192,15 +194,13 @@ class ActPages:
 
 
 async def _form(request: web.Request) -> dict[str, str]:
-    """Read the fields of a form that are text."""
+    """Read the form, or say what is wrong with it."""
     try:
-        async with asyncio.timeout(_BODY_S):
-            form = await request.post()
+        return await fields_of(request)
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="the form did not come; nothing was done\n") from None
     except ValueError:
         raise web.HTTPBadRequest(text="this is no form; nothing was done\n") from None
-    return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
 def _rest(letters: list[DeadLetter]) -> str:

@@ -22,14 +22,16 @@ def admitted(peer: str | None, headers: Mapping[str, str], token: str | None) ->
 def may_act(headers: Mapping[str, str], typed: str, token: str) -> bool:
     """Tell whether a request may change something: it brings the token itself, typed into the form or as a bearer's.
 
-    Never as the password of a login, which a browser sends along with whatever another site makes it send; and not at
-    all for another site, if the browser says so.
+    Never as the password of a login, which a browser sends along with whatever another site makes it send.
     """
-    if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        return False
     scheme, _, given = headers.get("Authorization", "").partition(" ")
     secret = typed or (given.strip() if scheme.lower() == "bearer" else "")
     return hmac.compare_digest(secret.encode("utf-8", "surrogateescape"), token.encode())
+
+
+def from_another_site(headers: Mapping[str, str]) -> bool:
+    """Tell whether another site made a browser send this, by what the browser says: such a one never may act."""
+    return headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
 def _from_here(peer: str | None, headers: Mapping[str, str]) -> bool:

@@ -5,7 +5,6 @@ Out: a page, or a word for a program. A GET changes nothing: scanners follow lin
 503 when Redis does not answer. No cookie, no login: the token is the right, so that no other site can use it.
 """
 
-import asyncio
 import time
 from collections import Counter
 
@@ -16,11 +15,10 @@ from kinto_notify.inbox_link import PATH, InboxLinks, Right
 from kinto_notify.store.client import RefusedByRedis
 from kinto_notify.store.preferences import Act, Kept, Preferences
 from kinto_notify.telemetry import Telemetry
+from kinto_notify.web.form import fields_of
 from kinto_notify.web.inbox_page import NOT_NOW, NOT_UNDERSTOOD, NOT_VALID, POLICY, TOO_OFTEN, inbox_page, notice
 from kinto_notify.wish import DAY_MS, WEEK_MS
 
-#: A form of a few words is there at once.
-_BODY_S = 5.0
 #: Of one link in a minute, by this daemon: a person needs ten.
 _MOST = 30
 _MINUTE_S = 60.0
@@ -63,8 +61,7 @@ class InboxPages:
         if isinstance(right, web.Response):
             return right
         try:
-            async with asyncio.timeout(_BODY_S):
-                form = await request.post()
+            form = await fields_of(request)
         except TimeoutError:
             answer = _answer(notice(NOT_UNDERSTOOD), 408)
             # Whatever still comes of it is no new request.
@@ -73,7 +70,7 @@ class InboxPages:
         except ValueError:
             return _answer(notice(NOT_UNDERSTOOD), 400)
         one_click = form.get("List-Unsubscribe") == "One-Click"
-        name = "unsubscribe" if one_click else str(form.get("act"))
+        name = "unsubscribe" if one_click else form.get("act", "")
         if name not in _ACTS:
             return _answer(notice(NOT_UNDERSTOOD), 400)
         try:

@@ -73,7 +73,13 @@ class WebServer:
         if inbox is not None:
             inbox.add_to(application.router)
         self._runner = web.AppRunner(
-            application, handle_signals=False, access_log=None, keepalive_timeout=_IDLE_S, shutdown_timeout=1.0
+            application,
+            handle_signals=False,
+            access_log=None,
+            keepalive_timeout=_IDLE_S,
+            shutdown_timeout=1.0,
+            # No form of ours is compressed; unpacking what only says so fails where no handler can answer.
+            auto_decompress=False,
         )
 
     async def __aenter__(self) -> Self:
