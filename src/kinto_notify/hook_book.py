@@ -5,6 +5,7 @@ hook that can't be read is skipped, one whose patterns run too long again and ag
 changes, and both become a `Remark`. Memory is bounded, however many hooks there are.
 """
 
+import hashlib
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ from kinto_notify.subscription_text import SubscriptionError
 
 #: Of hooks as they were read; one more costs a quarter of a millisecond to read again.
 _MAX_KNOWN = 2_000
+#: ... as they are written. What was read takes about as much again; whoever edits a large hook again and again must not
+#: fill the daemon's memory.
+_MAX_BYTES = 16 * 1024 * 1024
 #: So many events whose patterns ran too long, and a hook is not asked any more.
 MAX_SLOW = 3
 #: What was told of a hook is told again when this many others were told of in between.
@@ -42,7 +46,8 @@ class HookBook:
         self.defaults = defaults
         self._policy = policy
         self._known: OrderedDict[str, Hook | None] = OrderedDict()
-        self._slow: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._size = 0
+        self._slow: OrderedDict[tuple[str, bytes], int] = OrderedDict()
         self._told: OrderedDict[Remark, None] = OrderedDict()
         self._remarks: list[Remark] = []
 
@@ -51,7 +56,7 @@ class HookBook:
         found = []
         for carried in event.data.hooks:
             hook = self._hook(carried)
-            if hook is not None and self._slow.get(_slot(hook.subscription), 0) < MAX_SLOW:
+            if hook is not None and (not self._slow or self._slow.get(_slot(hook.subscription), 0) < MAX_SLOW):
                 found.append(replace(hook.subscription, only=carried.changes))
         return found
 
@@ -92,10 +97,15 @@ class HookBook:
             )
         else:
             self._tell_refused(hook)
-        self._known[written] = hook
-        if len(self._known) > _MAX_KNOWN:
-            self._known.popitem(last=False)
+        self._remember(written, hook)
         return hook
+
+    def _remember(self, written: str, hook: Hook | None) -> None:
+        self._known[written] = hook
+        self._size += len(written)
+        while len(self._known) > _MAX_KNOWN or self._size > _MAX_BYTES:
+            oldest, _ = self._known.popitem(last=False)
+            self._size -= len(oldest)
 
     def _tell_refused(self, hook: Hook | None) -> None:
         if hook is None:
@@ -115,6 +125,6 @@ class HookBook:
         self._remarks.append(remark)
 
 
-def _slot(subscription: Subscription) -> tuple[str, str]:
-    """Name a hook and its text: an edited one gets a new chance."""
-    return subscription.identity, subscription.text
+def _slot(subscription: Subscription) -> tuple[str, bytes]:
+    """Name a hook and its text, which may be long, by a hash: an edited one gets a new chance."""
+    return subscription.identity, hashlib.sha256(subscription.text.encode("utf-8", "surrogatepass")).digest()

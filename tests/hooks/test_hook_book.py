@@ -1,6 +1,7 @@
 """The daemon's book of hooks: a bad one harms nobody, and what the operator must know is said once (D8, D11, X04)."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -59,6 +60,21 @@ def test_d3_a_missing_name_is_empty_and_told_once(book):
         (filing,) = file_event(told, book.subscriptions(told), tell=book.tell)
         assert Line.decode(filing.lines[0]).text == "<>"
     assert kinds(book) == [("emailer-0", "placeholder")]
+
+
+def test_a_large_hook_that_is_edited_again_and_again_fills_no_memory(book):
+    """Nor do those whose patterns run too long."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(300):
+            (one,) = book.subscriptions(carrying(hook(template=f"{number} " + "ж" * 60_000)))
+            book.tell(one, "slow", "too slow")
+            book.remarks()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 48 * 1024 * 1024
 
 
 def test_x04_a_hook_that_is_slow_again_and_again_is_switched_off_until_it_is_edited(book):
