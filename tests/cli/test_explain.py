@@ -82,6 +82,13 @@ def test_standard_input_and_what_it_would_become(library: Desk) -> None:
     assert lines[at + 1].endswith(" of bucket_id b, collection_id letters")
 
 
+def test_who_is_not_known_is_not_told(nowhere: Desk, library: Desk, tmp_path: Path) -> None:
+    nowhere.variables |= {"subscriptions": library.variables["subscriptions"], "recipients": ""}
+    for user, told in (("account:alice", ", by account:alice"), ("", "")):
+        (first, *_) = nowhere("explain", written(tmp_path, poem(user_id=user))).stdout.splitlines()
+        assert first.endswith(f"record update, 1 changes{told}")
+
+
 def test_some_changes_of_many(library: Desk, tmp_path: Path) -> None:
     """Three of four are not wanted, for two reasons."""
     changes = [

@@ -100,7 +100,8 @@ def judge(event: Event, catalogue: "Catalogue") -> list[Verdict]:
 def _lines(event: Event | None, verdicts: list[Verdict], traced: Traced | None) -> Iterator[str]:
     if event is not None:
         data = event.data
-        yield f"event {event.id}: {data.resource_name} {data.action}, {len(data.changes)} changes, by {data.user_id}"
+        by = f", by {data.user_id}" if data.user_id else ""
+        yield f"event {event.id}: {data.resource_name} {data.action}, {len(data.changes)} changes{by}"
     if traced is not None:
         yield f"filed {shown_moment(traced.at)} into {traced.number} digests"
         for gone in traced.digests:
