@@ -16,7 +16,8 @@ from kinto_notify.telemetry import Telemetry
 #: A lease and a permit of the rate outlive two renewals that fail.
 _RENEW_EVERY_S = PERMIT_MS / 1000 / 3
 #: Where so many leases are held a settlement waits so long for others: to tell them one by one would cost as much as to
-#: send them. It is short: a daemon that is killed meanwhile has their mails sent again. A lone one is told at once.
+#: send them. It is short, and over as soon as there are that many: a daemon that is killed meanwhile has their mails
+#: sent again. A lone one is told at once.
 _MANY = 8
 _GATHER_S = 0.005
 #: Settlements to a script, so that it stays under some milliseconds.
@@ -33,6 +34,7 @@ class Ledger:
         self._held: dict[str, tuple[int, float, float]] = {}
         self._settlements: list[Settlement] = []
         self._woken = asyncio.Event()
+        self._enough = asyncio.Event()
         self._telling = asyncio.Lock()
         self._next_renewal = time.monotonic() + _RENEW_EVERY_S
 
@@ -56,6 +58,8 @@ class Ledger:
         self._held.pop(settlement.id, None)
         self._settlements.append(settlement)
         self._woken.set()
+        if len(self._settlements) >= _MANY:
+            self._enough.set()
 
     def wake(self) -> None:
         """End the wait of `work`."""
@@ -69,7 +73,8 @@ class Ledger:
     async def work(self) -> None:
         """Tell what is settled and renew what is due for it; waits up to a second when there is nothing to tell."""
         if await wait_for(self._woken, 1.0) and len(self._held) >= _MANY:
-            await asyncio.sleep(_GATHER_S)
+            await wait_for(self._enough, _GATHER_S)
+        self._enough.clear()
         self._woken.clear()
         await self.tell()
         if time.monotonic() >= self._next_renewal:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-#: Above the first the relay slows down, at the second it stops; it begins again only below the first. A tenth is left
-#: to what drains: an entry that is filed needs a third of its own size before it gives that back.
-SLOW, FULL = 0.8, 0.9
+#: Above the first the relay slows down, at the last it stops; it begins again, slowly, below the one between: so near
+#: the end that it does not stand still for good where others keep Redis so full. A tenth is left to what drains: an
+#: entry that is filed needs a third of its own size before it gives that back.
+SLOW, AGAIN, FULL = 0.8, 0.87, 0.9
 #: What the stream may hold unfiled where Redis has no `maxmemory` that would say when it is full: 1.7 GB of small
 #: entries, an hour of 280 writes a second.
 MOST_UNFILED = 1_000_000
@@ -64,8 +65,8 @@ def load(memory: Mapping[str, object], stream: object, filed: object) -> Load:
 
 
 def admit(before: Admission, level: float) -> Admission:
-    """Decide what the relay may do now; held until the level is below `SLOW`, so that it does not flutter."""
-    if level >= FULL or (before is Admission.HELD and level >= SLOW):
+    """Decide what the relay may do now; held until the level is below `AGAIN`, so that it does not flutter."""
+    if level >= FULL or (before is Admission.HELD and level >= AGAIN):
         return Admission.HELD
     return Admission.SLOWED if level >= SLOW else Admission.OPEN
 

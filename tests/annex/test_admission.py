@@ -65,15 +65,20 @@ def test_it_slows_down_stops_and_begins_again(client: "redis.Redis", near: Strea
     with pytest.raises(StreamHeld, match=r"Redis uses 9\d% of its maxmemory"):
         near.append(batch())
     # Less full, but not enough so.
-    fill(client, 0.85)
+    fill(client, 0.885)
     for _ in range(3):
         with pytest.raises(StreamHeld):
             near.append(batch(1))
     assert client.xlen(KEY) == 200
+    fill(client, 0.85)
+    near.append(batch(1))
+    assert 0.2 < near.rest < 0.8
     fill(client, 0.7)
+    # It asks with each hundred.
+    near.append(batch())
     near.append(batch(1))
     assert near.rest == 0
-    assert client.xlen(KEY) == 201
+    assert client.xlen(KEY) == 302
 
 
 def test_without_a_limit_the_stream_has_its_own_bound(

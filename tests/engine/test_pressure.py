@@ -18,10 +18,12 @@ OPEN, SLOWED, HELD = Admission.OPEN, Admission.SLOWED, Admission.HELD
         (SLOWED, 0.79, OPEN),
         (SLOWED, 0.85, SLOWED),
         (SLOWED, 0.9, HELD),
-        # What was held begins again only where it would not even be slowed.
+        # What was held begins again a little below where it was, and slowly: others may keep Redis at 86 % for good.
         (HELD, 0.95, HELD),
         (HELD, 0.89, HELD),
-        (HELD, 0.8, HELD),
+        (HELD, 0.87, HELD),
+        (HELD, 0.86, SLOWED),
+        (HELD, 0.8, SLOWED),
         (HELD, 0.79, OPEN),
     ],
 )
@@ -32,7 +34,7 @@ def test_what_the_relay_may_do(before: Admission, level: float, after: Admission
 def test_a_level_that_swings_around_a_line_makes_no_flutter() -> None:
     """Filing frees memory and publishing takes it: between two lines nothing changes, whatever the level does."""
     seen, now = [], OPEN
-    for level in (0.7, 0.89, 0.91, 0.89, 0.91, 0.86, 0.89, 0.81, 0.9, 0.7, 0.79, 0.7):
+    for level in (0.7, 0.89, 0.91, 0.89, 0.91, 0.88, 0.89, 0.87, 0.9, 0.7, 0.79, 0.7):
         now = admit(now, level)
         seen.append(now)
     assert seen == [OPEN, SLOWED, *[HELD] * 7, *[OPEN] * 3]
