@@ -48,11 +48,6 @@ class Pool:
         self._shelf = Shelf(timeouts.idle, self._gone)
 
     @property
-    def capacity(self) -> int:
-        """The most messages that are ever on their way at once."""
-        return self._sessions
-
-    @property
     def busy(self) -> int:
         """How many sessions are at work, those that still open among them."""
         return self._slots.busy
