@@ -49,6 +49,9 @@ class Desk:
             client.xadd(wire.events_key(self.namespace), {**fields})
 
     def keyspace(self) -> dict[bytes, tuple[bytes, bool]]:
-        """Everything in Redis as it is stored (groups and pending lists too), and whether it has an end."""
+        """Everything of this desk in Redis as it is stored (groups and pending lists too), and whether it has an end.
+
+        What other desks left on the same server may come to its end at any time, and is not looked at.
+        """
         with redis.Redis.from_url(self.redis_url) as client:
-            return {key: (client.dump(key), client.pttl(key) > 0) for key in client.keys("*")}
+            return {key: (client.dump(key), client.pttl(key) > 0) for key in client.keys(f"{{{self.namespace}}}:*")}
