@@ -24,10 +24,12 @@ from kinto_notify.outbox.choice import choose
 from kinto_notify.outbox.counters import Counters
 from kinto_notify.outbox.directory import SpoolDirectory
 from kinto_notify.outbox.hooks import HookFinder
-from kinto_notify.outbox.joined import Joined, TwoPhaseOutbox, written
+from kinto_notify.outbox.joined import Joined, Terms, TwoPhaseOutbox, written
 from kinto_notify.outbox.naming import Naming
-from kinto_notify.outbox.request import current, manager_of, origin_of, partly_rolled_back, remember_begin, root_of
+from kinto_notify.outbox.process import WRITTEN
+from kinto_notify.outbox.request import origin_of, partly_rolled_back, remember_begin, root_of, transaction_of
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
+from kinto_notify.outbox.split import entries
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
 from kinto_notify.outbox.storage import StorageView, database_client
 from kinto_notify.outbox.stream import Stream
@@ -105,10 +107,11 @@ class Listener:
         external = settings.external_relay
         self._spool = SpoolOutbox(directory, self._counters, durable=settings.durable, external=external)
         self._table = choose(settings, prefix, registry, self._spool, self._counters)
-        self._outbox: TwoPhaseOutbox[Any] = self._table or self._spool
+        outbox: TwoPhaseOutbox[Any] = self._table or self._spool
         self._strict = settings.strict
+        self._terms = Terms(outbox, self._storage, settings.strict, entries if self._table else written)
         #: Under this name a request keeps our part in its transaction.
-        self._joined = f"kinto_notify_joined_{id(self)}"
+        self._joined = sys.intern(f"kinto_notify_joined_{id(self)}")
         self._relay = Relay(
             self._spool,
             (lambda: Stream(settings.url, settings.namespace, settings.retention)) if not external else None,
@@ -117,9 +120,10 @@ class Listener:
             settings.retention,
             self._table,
         )
-        self._stamp = (settings.url, settings.namespace)
+        #: An event that we have taken bears it.
+        self._mark = sys.intern(f"_kinto_notify {settings.namespace} {settings.url}")
         self._finder = HookFinder(self._storage.read, self._storage.collections, registry.settings, self._left_out)
-        self._naming = Naming()
+        self._naming = Naming().of
         self._hooks = self._find_hooks if settings.hooks else None
 
     def on_request(self, event: Any) -> None:
@@ -139,27 +143,27 @@ class Listener:
     def __call__(self, event: Any) -> None:
         """Capture one event. Never raises, unless it is strict: a fault of ours is not the writer's."""
         try:
-            self._capture(event)
+            # With `includes` and `event_listeners` both, or the listener named twice, one event comes here twice.
+            if not hasattr(event, self._mark):
+                setattr(event, self._mark, True)
+                self._capture(event)
         except Exception:
             self._counters.count("capture_faults")
             logger.critical("kinto-notify could not capture %r: it will not be notified", event, exc_info=True)
             if self._strict:
                 raise HTTPServiceUnavailable from None
 
+    # The writer waits for all that follows: a call more is felt, where the processor has none of it at hand.
+
     def _capture(self, event: Any) -> None:
-        # With `includes` and `event_listeners` both, or the listener named twice, one event comes here twice.
-        taken = event.__dict__.setdefault("_kinto_notify", set())
-        if self._stamp in taken:
-            return
-        taken.add(self._stamp)
         request = root_of(event.request)
-        event_id, titles = wire.new_id(), self._titles(event)
-        origin = origin_of(request, event_id)
-        captured = capture(event, origin, self.settings, self._children(event), self._hooks, titles, event_id)
+        event_id = wire.new_id()
+        captured = capture(event, origin_of(request, event_id), self.settings, event_id, self._naming, self._hooks)
         if captured is None:
             return
-        manager = manager_of(request)
-        transaction = current(manager)
+        if captured.payload.get("action") == "delete":
+            captured = captured._replace(children=self._children(event))
+        manager, transaction = transaction_of(request)
         if transaction is None:
             self._without_transaction(captured)
             return
@@ -170,10 +174,8 @@ class Listener:
         joined.add(captured)
 
     def _join(self, transaction: Any, manager: Any, request: Any) -> Joined:
-        asks, in_brief = partly_rolled_back(request, transaction), self._table is None
-        joined = Joined(
-            self._outbox, self._storage, manager, transaction, strict=self._strict, asks=asks, in_brief=in_brief
-        )
+        asks = partly_rolled_back(request, transaction)
+        joined = Joined(self._terms, manager, transaction, asks=asks)
         transaction.join(joined)
         if asks:
             transaction.addBeforeCommitHook(joined.drop_rolled_back)
@@ -183,18 +185,13 @@ class Listener:
 
     def _without_transaction(self, captured: Captured) -> None:
         """What is written outside any transaction is committed already."""
-        self._spool.commit(self._spool.prepare(written(captured), "", final=True))
-
-    def _titles(self, event: Any) -> tuple[str, ...]:
-        try:
-            return self._naming.of(event)
-        except Exception:
-            logger.exception("kinto-notify could not learn how the objects of %r are called", event)
-            return ()
+        receipt = self._spool.prepare(written(captured), "", final=True)
+        if receipt is not WRITTEN:
+            self._spool.commit(receipt)
 
     def _children(self, event: Any) -> dict[str, int]:
-        payload = getattr(event, "payload", None) or {}
-        if payload.get("action") != "delete" or payload.get("resource_name") not in ("bucket", "collection"):
+        payload = event.payload
+        if payload.get("resource_name") not in ("bucket", "collection"):
             return {}
         uris = []
         for item in impacted_of(event):

@@ -26,12 +26,11 @@ from kinto_notify import wire
 from kinto_notify.outbox.capture import Captured, capture
 from kinto_notify.outbox.joined import survivors_of
 from kinto_notify.outbox.request import (
-    current,
-    manager_of,
     origin_of,
     partly_rolled_back,
     remember_begin,
     root_of,
+    transaction_of,
 )
 from kinto_notify.outbox.settings import OutboxSettings
 from kinto_notify.outbox.split import clipped
@@ -121,10 +120,11 @@ class SmtpListener:
 
     def _note(self, event: Any) -> None:
         request = root_of(event.request)
-        captured = capture(event, origin_of(request, wire.new_id()), self._settings)
+        event_id = wire.new_id()
+        captured = capture(event, origin_of(request, event_id), self._settings, event_id)
         if captured is None:
             return
-        transaction = current(manager_of(request))
+        _, transaction = transaction_of(request)
         if transaction is None:
             self._send([_composed(captured, self._sender, self._recipients)])
             return

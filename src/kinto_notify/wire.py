@@ -64,8 +64,10 @@ def filed_key(namespace: str) -> str:
 #: Between one id and the next one of its process is room for what an entry falls into later (`id_after`).
 _ID_STEP = 512
 _id_lock = threading.Lock()
-#: The last id's milliseconds, what all of this process' ids have in the middle, and what counts them.
+#: The last id's milliseconds, and those with which an id began last; what all of this process' ids have in the middle,
+#: and what counts them.
 _id_ms, _id_middle, _id_count = 0, "", count()
+_id_minute, _id_beginning = -1, ""
 
 
 def _renew_ids() -> None:
@@ -88,13 +90,16 @@ def new_id(now_ms: int | None = None) -> str:
     Of the 74 bits after the time, 26 are the process' and 48 are counted up from a random number: drawing all of them
     for each id, and printing 128 bits, cost a write twice as much.
     """
-    global _id_ms
+    global _id_ms, _id_minute, _id_beginning
     ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     with _id_lock:
         # The clock may go back; the ids do not.
         _id_ms = ms = max(ms, _id_ms)
         number = next(_id_count)
-    return f"{ms >> 16 & 0xFFFFFFFF:08x}-{ms & 0xFFFF:04x}-{_id_middle}-{number:012x}"
+        if ms >> 16 != _id_minute:
+            _id_minute = ms >> 16
+            _id_beginning = f"{_id_minute & 0xFFFFFFFF:08x}-"
+        return "%s%04x-%s-%012x" % (_id_beginning, ms & 0xFFFF, _id_middle, number)  # noqa: UP031 - half the time
 
 
 def id_after(event_id: str, place: int) -> str:

@@ -149,10 +149,10 @@ def test_code_in_the_request_may_use_savepoints(make_app: MakeApp, stream: Strea
 
 def test_a_savepoint_rolled_back_takes_its_events_along(make_app: MakeApp, stream: StreamReader) -> None:
     from kinto_notify.outbox.capture import Captured, Origin
-    from kinto_notify.outbox.joined import Joined
+    from kinto_notify.outbox.joined import Joined, Terms
     from kinto_notify.outbox.storage import StorageView
 
-    joined = Joined(None, StorageView(None), transaction.manager)  # type: ignore[arg-type]
+    joined = Joined(Terms(None, StorageView(None)), transaction.manager)  # type: ignore[arg-type]
     origin = Origin("", "", "", "")
     first, second = (Captured(0, "", {}, [{"new": {"id": name}}], origin) for name in ("first", "second"))
     joined.add(first)

@@ -53,35 +53,45 @@ def capture(
     event: Any,
     origin: Origin,
     settings: OutboxSettings,
-    children: Mapping[str, int] | None = None,
+    event_id: str,
+    naming: Callable[[Any], Sequence[str]] | None = None,
     hooks: Callable[[Any], Mapping[str, Any]] | None = None,
-    titles: Sequence[str] = (),
-    event_id: str = "",
 ) -> Captured | None:
     """Take an event down; None if its resource is never published, or it is a read."""
     payload = getattr(event, "payload", None) or _NOTHING
     if payload.get("resource_name") in settings.exclude:
         return None
     impacted = impacted_of(event)
-    kind = type(event)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = _names.get(type(event)) or _name_of(type(event))
     extra = _extra(event) if name in settings.events else None
-    if not impacted and extra is None:
-        return None
-    if settings.redact:
+    if not impacted:
+        if extra is None:
+            return None
+        # An event that names no objects is one change of whatever its URI names.
+        impacted = ({},)
+    elif settings.redact:
         impacted = [_redacted(item, settings.redact) for item in impacted]
-    found = hooks(event) if hooks else None
-    # An event that names no objects is one change of whatever its URI names.
-    told, now = impacted or ({},), time.time_ns() // 1_000_000
-    return Captured(now, name, payload, told, origin, children, extra, found, titles, event_id)
+    found = hooks(event) if hooks is not None else None
+    titles = naming(event) if naming is not None else ()
+    return Captured(time.time_ns() // 1_000_000, name, payload, impacted, origin, None, extra, found, titles, event_id)
+
+
+#: How each class of events is called.
+_names: dict[type, str] = {}
+
+
+def _name_of(kind: type) -> str:
+    _names[kind] = name = f"{kind.__module__}.{kind.__qualname__}"
+    return name
 
 
 def impacted_of(event: Any) -> Sequence[Mapping[str, Any]]:
     """Return what an event changed: Kinto says `impacted_objects`, Cliquet `impacted_records`."""
-    # Not getattr with a default: in Kinto the old name is there too, and warns.
-    if hasattr(event, "impacted_objects"):
+    try:
         return event.impacted_objects or ()
-    return getattr(event, "impacted_records", None) or ()
+    except AttributeError:
+        # Not the other way round: in Kinto the old name is there too, and warns.
+        return getattr(event, "impacted_records", None) or ()
 
 
 def id_of(item: Mapping[str, Any]) -> str:

@@ -57,8 +57,9 @@ def row(kind: str, seq: int, at: int, entry: Entry, probe: str) -> bytes:
     """Write a row; `at` in milliseconds."""
     event_id, body = entry
     asked = probe.encode()
-    header = f"{kind} {seq} {at} {event_id} {len(asked)} {len(body)} ".encode()
-    return b"%b%08x\n%b%b\n" % (header, zlib.crc32(body, zlib.crc32(header + asked)), asked, body)
+    said = f"{kind} {seq} {at} {event_id} {len(asked)} {len(body)} ".encode()
+    rest = asked + body
+    return b"%b%08x\n%b\n" % (said, zlib.crc32(rest, zlib.crc32(said)), rest)
 
 
 def verdict(kind: str, first: int, last: int) -> bytes:

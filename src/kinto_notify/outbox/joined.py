@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
@@ -18,6 +18,7 @@ from kinto_notify import wire
 from kinto_notify.errors import OutboxUnavailable
 from kinto_notify.outbox.brief import brief, probes
 from kinto_notify.outbox.capture import Captured, id_of, modified
+from kinto_notify.outbox.process import WRITTEN
 from kinto_notify.outbox.request import cut_off, stands
 from kinto_notify.outbox.resource import container_uri, storage_parent
 from kinto_notify.outbox.split import DEPTH, Entry, entries
@@ -49,8 +50,18 @@ class TwoPhaseOutbox(Protocol[_R]):
         """Let them go out, marked, where only a database could say whether they were committed, and it is away."""
 
 
-@dataclass(slots=True)
-class _Event:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What our parts in all transactions have in common."""
+
+    outbox: TwoPhaseOutbox[Any]
+    storage: StorageView
+    strict: bool = False
+    #: `written`, where the outbox takes entries that are completed later.
+    encode: Callable[[Captured], list[Entry]] = entries
+
+
+class _Event(NamedTuple):
     captured: Captured
     #: None until it is known which changes are left.
     entries: list[Entry] | None
@@ -59,21 +70,18 @@ class _Event:
 class Joined:
     """The data manager of one transaction.
 
-    `asks`: a part of it was rolled back, so that storage is asked what is left before anything is encoded. `in_brief`:
-    the outbox takes entries that are completed later.
+    `asks`: a part of it was rolled back, so that storage is asked what is left before anything is encoded.
     """
 
-    def __init__(
-        self, outbox: TwoPhaseOutbox[Any], storage: StorageView, manager: Any, transaction: Any = None,
-        *, strict: bool = False, asks: bool = False, in_brief: bool = False,
-    ) -> None:  # fmt: skip
+    __slots__ = (
+        "_asks", "_done", "_events", "_over", "_receipts", "_terms", "_transaction", "_voted", "transaction_manager"
+    )  # fmt: skip
+
+    def __init__(self, terms: Terms, manager: Any, transaction: Any = None, *, asks: bool = False) -> None:
         self.transaction_manager = manager
         self._transaction = transaction
-        self._strict = strict
+        self._terms = terms
         self._asks = asks
-        self._written = written if in_brief else entries
-        self._outbox = outbox
-        self._storage = storage
         self._events: list[_Event] = []
         self._receipts: list[Any] = []
         #: So many of the events are in the outbox.
@@ -83,7 +91,7 @@ class Joined:
 
     def takes_part_in(self, transaction: Any) -> bool:
         """Tell whether this is our part in that transaction still: a savepoint from before we joined ends it."""
-        return self._transaction is transaction and not self._over
+        return self._transaction is transaction
 
     def add(self, captured: Captured) -> None:
         """Take one more event of this transaction, as it is now: nothing that happens to its objects later shows."""
@@ -91,19 +99,18 @@ class Joined:
             impacted = json.loads(wire.encode(captured.impacted, DEPTH))
             self._events.append(_Event(captured._replace(impacted=impacted), None))
         else:
-            self._events.append(_Event(captured, self._written(captured)))
+            self._events.append(_Event(captured, self._terms.encode(captured)))
 
     def drop_rolled_back(self) -> None:
         """Keep only what storage confirms. Called before the commit, when all events of the request are known."""
         compared = list(self._events)
         try:
-            kept = survivors_of([event.captured for event in compared], self._storage)
+            kept = survivors_of([event.captured for event in compared], self._terms.storage)
         except Exception:
             # Keeping all may tell of a change that was rolled back; dropping all would lose real ones.
             logger.exception("kinto-notify could not compare a batch with storage; all its changes are notified")
             return
-        for event, left in zip(compared, kept, strict=True):
-            event.captured = left
+        self._events[:] = [event._replace(captured=left) for event, left in zip(compared, kept, strict=True)]
 
     def write_early(self) -> None:
         """Write the entries down while Kinto's session is open: one that wrote nothing ends before the vote."""
@@ -130,7 +137,7 @@ class Joined:
     def tpc_finish(self, transaction: Any) -> None:
         """Let the entries go out."""
         self._over = True
-        self._let_go(self._outbox.commit)
+        self._let_go(self._terms.outbox.commit)
 
     def tpc_abort(self, transaction: Any) -> None:
         """Forget the entries: somebody else's vote or commit failed. Unless the change stands, or may.
@@ -142,7 +149,7 @@ class Joined:
             return
         self._over = True
         if cut_off(sys.exception()):
-            self._let_go(self._outbox.doubt)
+            self._let_go(self._terms.outbox.doubt)
         else:
             self._forget()
 
@@ -163,10 +170,14 @@ class Joined:
 
     def _forget(self) -> None:
         self._done = 0
-        self._let_go(self._outbox.abort)
+        self._let_go(self._terms.outbox.abort)
 
     def _let_go(self, step: Callable[[Any], None]) -> None:
         self._events.clear()
+        # Who asks for us holds us for longer than that should live.
+        self._transaction = None
+        if not self._receipts:
+            return
         receipts, self._receipts = self._receipts, []
         for receipt in receipts:
             step(receipt)
@@ -176,22 +187,25 @@ class Joined:
         new = self._events[self._done :]
         self._done = len(self._events)
         try:
-            made = [e for event in new
-                    for e in (self._written(event.captured) if event.entries is None else event.entries)]  # fmt: skip
+            made: list[Entry] = []
+            for captured, entries_of_it in new:
+                made += self._terms.encode(captured) if entries_of_it is None else entries_of_it
             if made:
                 probe = "" if final else self._probe(new)
-                self._receipts.append(self._outbox.prepare(made, probe, final=final))
+                receipt = self._terms.outbox.prepare(made, probe, final=final)
+                if receipt is not WRITTEN:
+                    self._receipts.append(receipt)
         except OutboxUnavailable:
             # Raised in strict mode only, and logged where it was met.
             raise HTTPServiceUnavailable from None
         except Exception:
             logger.critical("kinto-notify lost %d event(s) in the vote", len(new), exc_info=True)
-            if self._strict:
+            if self._terms.strict:
                 raise HTTPServiceUnavailable from None
 
     def _probe(self, events: Sequence[_Event]) -> str:
         """Write down what to ask storage to learn whether this transaction committed; an entry in brief says it."""
-        if not self._storage.outlives_process():
+        if not self._terms.storage.outlives_process():
             return ""
         return json.dumps([probe for event in events for probe in probes(event.captured, _PROBES)][-_PROBES:])
 

@@ -4,10 +4,13 @@ In: an event as Kinto hands it to a listener. Out: JSON pointers, the best first
 has read the metadata for the request already: nothing is asked of storage. Never fails on what metadata holds.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kinto_notify import wire
+
+logger = logging.getLogger(__name__)
 
 #: More than these say no more: the first that has a value counts.
 _MAX_HINTS = 8
@@ -26,23 +29,28 @@ class Naming:
         self._known: dict[tuple[str, object], tuple[str, ...]] = {}
 
     def of(self, event: Any) -> tuple[str, ...]:
-        """Return the hints for an event's objects."""
-        payload = getattr(event, "payload", None)
-        # Cliquet, and a further event of somebody else's, have nothing bound.
-        bound = getattr(event.request, "bound_data", None)
-        if not payload or not bound or payload.get("resource_name") != "record":
+        """Return the hints for an event's objects; none, with a line in the log, where we fail."""
+        try:
+            payload = getattr(event, "payload", None)
+            # Cliquet, and a further event of somebody else's, have nothing bound.
+            bound = getattr(event.request, "bound_data", None)
+            if not payload or not bound or payload.get("resource_name") != "record":
+                return ()
+            uri = f"/buckets/{payload.get('bucket_id')}/collections/{payload.get('collection_id')}"
+            metadata = bound.get("collections", {}).get(uri)
+            # Not of Mapping: asking an abstract class costs a write more than all else here.
+            if not isinstance(metadata, dict) or not ("displayFields" in metadata or "schema" in metadata):
+                return ()
+            version = (uri, metadata.get("last_modified"))
+            return self._known.get(version) or self._learn(version, metadata)
+        except Exception:
+            logger.exception("kinto-notify could not learn how the objects of %r are called", event)
             return ()
-        uri = f"/buckets/{payload.get('bucket_id')}/collections/{payload.get('collection_id')}"
-        metadata = bound.get("collections", {}).get(uri)
-        # Not of Mapping: asking an abstract class costs a write more than all else here.
-        if not isinstance(metadata, dict) or not ("displayFields" in metadata or "schema" in metadata):
-            return ()
-        version = (uri, metadata.get("last_modified"))
-        found = self._known.get(version)
-        if found is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            found = self._known[version] = hints(metadata)
+
+    def _learn(self, version: tuple[str, object], metadata: Mapping[str, Any]) -> tuple[str, ...]:
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        found = self._known[version] = hints(metadata)
         return found
 
 

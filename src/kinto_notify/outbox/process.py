@@ -19,16 +19,15 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 
 
 class Receipt(NamedTuple):
-    """What a transaction left with us; without a spool, its entries are in memory only. `final`: needs no verdict."""
+    """What a transaction left with us; without a spool, its entries are in memory only."""
 
     entries: tuple[Entry, ...]
     spool: Spool | None = None
     ticket: Ticket | None = None
-    final: bool = False
 
 
 #: Of what is written down and needs nothing more.
-WRITTEN = Receipt((), final=True)
+WRITTEN = Receipt(())
 
 
 class File:

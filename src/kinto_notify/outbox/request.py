@@ -4,6 +4,7 @@ In: the request of an event, which in a batch is a sub-request's. Out: the outer
 part of it was rolled back, and its `Origin`. Nothing here raises in a Kinto or Cliquet request.
 """
 
+import weakref
 from typing import Any
 
 import transaction
@@ -15,40 +16,39 @@ _MAX_AGENT = 500
 _MAX_ROOTS = 32
 #: The sort key of zope.sqlalchemy's data manager of one phase, which Kinto uses.
 _DATABASE = "~sqlalchemy:"
-#: What a URL is made of where the client does not say which host it means.
-_PLACE = ("wsgi.url_scheme", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME")
 
 
 def root_of(request: Any) -> Any:
     """Return the HTTP request that a batch's sub-request belongs to."""
-    while getattr(request, "parent", None) is not None:
-        request = request.parent
-    return request
+    parent = getattr(request, "parent", None)
+    return request if parent is None else root_of(parent)
 
 
-def manager_of(request: Any) -> Any:
-    """Return the transaction manager of an outermost request."""
+def transaction_of(request: Any) -> tuple[Any, Any]:
+    """Return an outermost request's transaction manager, and its transaction: None where an explicit one has none."""
     manager = getattr(request, "tm", None)
-    return manager if manager is not None else transaction.manager
-
-
-def current(manager: Any) -> Any:
-    """Return the manager's transaction; None where an explicit manager has none."""
+    if manager is None:
+        manager = transaction.manager
     try:
-        return manager.get()
+        return manager, manager.get()
     except NoTransaction:
-        return None
+        return manager, None
 
 
 def remember_begin(request: Any) -> None:
-    """At a new request: keep the transaction it begins with, to see later whether a sub-request ended it."""
+    """At a new request: remember the transaction it begins with, to see later whether a sub-request ended it.
+
+    Requests are garbage of the cyclic kind: a transaction that they held on to would double the collector's work.
+    """
     if not hasattr(request, "parent"):
-        request.__dict__["kinto_notify_began"] = current(manager_of(request))
+        began = transaction_of(request)[1]
+        request.__dict__["kinto_notify_began"] = weakref.ref(began) if began is not None else None
 
 
 def partly_rolled_back(request: Any, joined: Any) -> bool:
     """Tell whether a sub-request rolled back what was written before it: the transaction is another one then."""
-    return request.__dict__.get("kinto_notify_began") is not joined
+    began = request.__dict__.get("kinto_notify_began")
+    return began is None or began() is not joined
 
 
 def stands(ended: Any) -> bool:
@@ -73,29 +73,26 @@ def origin_of(request: Any, event_id: str) -> Origin:
     """Describe the HTTP request, always the same: all events of a batch tell one id, that of the first of them."""
     known: Origin | None = request.__dict__.get("kinto_notify_origin")
     if known is None:
-        agent = str(request.environ.get("HTTP_USER_AGENT", ""))[:_MAX_AGENT]
-        known = Origin(event_id, _root_url(request), str(request.client_addr or ""), agent)
+        environ = request.environ
+        # Building it costs as much as encoding the event, so it is kept.
+        roots = request.registry.__dict__.setdefault("kinto_notify_roots", {})
+        host = environ.get("HTTP_HOST") or (environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
+        place = environ.get("wsgi.url_scheme"), host, environ.get("SCRIPT_NAME")
+        url = roots.get(place) or _root_url(request, place, roots)
+        agent = environ.get("HTTP_USER_AGENT", "")[:_MAX_AGENT]
+        known = Origin(event_id, url, request.client_addr or "", agent)
         request.__dict__["kinto_notify_origin"] = known
     return known
 
 
-def _root_url(request: Any) -> str:
-    """Return the root URL as this client sees it; building it costs as much as encoding the event, so it is kept."""
-    known: dict[tuple[Any, ...], str] = request.registry.__dict__.setdefault("kinto_notify_roots", {})
-    environ = request.environ
-    host = environ.get("HTTP_HOST")
-    if host:
-        key = environ.get("wsgi.url_scheme"), host, environ.get("SCRIPT_NAME")
-    else:
-        key = tuple([environ.get(name) for name in _PLACE])
-    url = known.get(key)
-    if url is None:
-        try:
-            url = str(request.route_url("hello"))
-        except KeyError:
-            url = f"{request.application_url}/"
-        if len(known) >= _MAX_ROOTS:
-            # The Host header is the client's.
-            known.clear()
-        known[key] = url
+def _root_url(request: Any, place: tuple[Any, ...], roots: dict[tuple[Any, ...], str]) -> str:
+    """Return the root URL as this client sees it."""
+    try:
+        url = str(request.route_url("hello"))
+    except KeyError:
+        url = f"{request.application_url}/"
+    if len(roots) >= _MAX_ROOTS:
+        # The Host header is the client's.
+        roots.clear()
+    roots[place] = url
     return url

@@ -56,24 +56,28 @@ class Spool:
 
         `final`: nothing can stop the commit any more, they may go out at once. All of them are written, or none.
         """
-        at = now_ms()
+        at = time.time_ns() // 1_000_000
         kind = frame.FINAL if final else frame.PREPARED
         with self._lock:
             if self.full:
                 raise SpoolFull
-            ticket = Ticket(self.last + 1, self.last + len(entries))
-            self._append(b"".join([frame.row(kind, seq, at, e, probe) for seq, e in enumerate(entries, ticket.first)]))
-            self.last = ticket.last
+            first = self.last + 1
+            if len(entries) == 1:
+                self._append(frame.row(kind, first, at, entries[0], probe))
+            else:
+                numbered = enumerate(entries, first)
+                self._append(b"".join([frame.row(kind, seq, at, entry, probe) for seq, entry in numbered]))
+            self.last += len(entries)
             self._undecided += not final
-        if not self._durable:
-            return ticket
-        try:
-            self._sync()
-        except OSError:
-            # The caller keeps the entries in memory then. Final ones can't be taken back: they are as safe as can be.
-            if not final:
-                self._decide(frame.ABORTED, ticket)
-                raise
+            ticket = Ticket(first, self.last)
+        if self._durable:
+            try:
+                self._sync()
+            except OSError:
+                # The caller keeps the entries in memory then. Final ones can't be taken back: as safe as can be.
+                if not final:
+                    self._decide(frame.ABORTED, ticket)
+                    raise
         return ticket
 
     def commit(self, ticket: Ticket) -> None:

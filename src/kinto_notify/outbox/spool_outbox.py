@@ -74,8 +74,6 @@ class SpoolOutbox:
 
     def commit(self, receipt: Receipt) -> None:
         """Let the entries go out."""
-        if receipt.final:
-            return
         if receipt.spool is None:
             self._hold(receipt.entries)
         else:
@@ -90,7 +88,7 @@ class SpoolOutbox:
         """Let the entries go out, marked: nobody knows whether they were committed."""
         if receipt.spool is not None:
             self._decide(receipt, committed=None)
-        elif not receipt.final:
+        else:
             self._hold([marked(entry) for entry in receipt.entries])
 
     def _decide(self, receipt: Receipt, *, committed: bool | None) -> None:
