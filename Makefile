@@ -8,6 +8,10 @@ DEMO ?=
 # What `make test` passes on: make test ARGS="tests/demo -x"
 ARGS ?=
 
+# So many tests run at once, a file of them after the other: one more than there are processors, as most wait for servers.
+# 0 runs them in pytest's own process, as a debugger wants it.
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1) + 1)
+
 # What `make chaos` does: the seeds of its runs, and how large one is.
 SEED ?= 1
 EVENTS ?= 6000
@@ -51,7 +55,7 @@ demo: $(DEMO_STAMP)  ## Write to a real Kinto, watch the mail arrive (DEMO=once:
 	@$(BIN)/kinto-notify demo $(if $(filter once,$(DEMO)),--once)
 
 test: $(DEV_STAMP)  ## Run all tests, on real servers (ARGS="tests/demo -x" for some of them)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-matrix: $(DEV_STAMP) $(MATRIX_STAMPS) $(OLD_REDIS)/.installed  ## Run smoke tests on Kinto 26.5, 19.6, 13.6, Cliquet 3.1 and Redis 6.2, each in its own environment
 	MATRIX=$(MATRIX) $(BIN)/python -m pytest tests/matrix/smoke.py $(ARGS)

@@ -5,6 +5,7 @@ What runs in the background ignores Ctrl-C, and so would the servers and daemons
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -12,6 +13,16 @@ import structlog
 from support.mail_linter import faults_of_taken
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: Rooms whose tests take long: where several files run at once they begin first, so that none of them is left alone.
+_LONG = ("hooks", "chaos", "deploy", "systemd", "daemon", "web", "annex")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long ones first; tests of a file stay together, and in their order."""
+    here = Path(__file__).parent
+    order = {room: number for number, room in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(here).parts[0], len(order)))
 
 
 @pytest.fixture(autouse=True)

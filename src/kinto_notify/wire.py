@@ -7,7 +7,6 @@ the daemon import it, and a consumer in another language needs nothing more than
 
 import json
 import os
-import random
 import re
 import threading
 import time
@@ -70,18 +69,20 @@ _id_ms, _id_middle, _id_count = 0, "", count()
 _id_minute, _id_beginning = -1, ""
 
 
+#: The process that all this is of.
+_id_process = 0
+
+
 def _renew_ids() -> None:
-    global _id_lock, _id_middle, _id_count
+    global _id_lock, _id_middle, _id_count, _id_process
     # A thread that is not in a forked child may have held it.
     _id_lock = threading.Lock()
-    # No secret; and `random` is seeded anew in every process and fork.
-    _id_middle = f"7{random.getrandbits(12):03x}-{0x8000 | random.getrandbits(14):04x}"
+    # Not of `random`, which children may have in common.
+    drawn = int.from_bytes(os.urandom(10))
+    _id_middle = f"7{drawn & 0xFFF:03x}-{0x8000 | drawn >> 12 & 0x3FFF:04x}"
     # Far from its end, which no process lives to see.
-    _id_count = count(random.getrandbits(47), _ID_STEP)
-
-
-_renew_ids()
-os.register_at_fork(after_in_child=_renew_ids)
+    _id_count = count(drawn >> 26 & (1 << 47) - 1, _ID_STEP)
+    _id_process = os.getpid()
 
 
 def new_id(now_ms: int | None = None) -> str:
@@ -92,6 +93,9 @@ def new_id(now_ms: int | None = None) -> str:
     """
     global _id_ms, _id_minute, _id_beginning
     ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    # Asked each time: uWSGI forks its workers without telling Python, and their ids would be the same.
+    if os.getpid() != _id_process:
+        _renew_ids()
     with _id_lock:
         # The clock may go back; the ids do not.
         _id_ms = ms = max(ms, _id_ms)

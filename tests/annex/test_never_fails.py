@@ -1,5 +1,6 @@
 """What goes wrong on our side of a request is ours: the write is answered as always."""
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable
@@ -62,13 +63,17 @@ def test_k12_a_fork_while_another_thread_makes_an_id_hangs_no_child() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12: pytest has threads
-def test_forked_workers_make_different_ids() -> None:
+@pytest.mark.parametrize("fork", [os.fork, ctypes.PyDLL(None).fork], ids=["told to Python", "untold"])
+def test_forked_workers_make_different_ids(fork: Callable[[], int]) -> None:
+    """As gunicorn forks, and as uWSGI does: two events with one id would be one for intake."""
+    wire.new_id(1)
     read, write = os.pipe()
     for _ in range(2):
-        if os.fork() == 0:
+        child = fork()
+        if child == 0:
             os.write(write, f"{wire.new_id(1)}\n".encode())
             os._exit(0)
-        os.wait()
+        os.waitpid(child, 0)
     os.close(write)
     with os.fdopen(read) as told:
         ids = told.read().split()
