@@ -69,6 +69,7 @@ class Courier:
         self._bodies: dict[BodyName, bytes] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
+        pool.roomier = self._freed.set
         self.woken = asyncio.Event()
         #: How long the rate keeps what is due waiting, by the last lease; 0 while it does not.
         self.rest_s = 0.0

@@ -17,12 +17,12 @@ from kinto_notify.store.alone import Alone
 from kinto_notify.store.digests import LEASE_MS, Addressed, Digests, Step, Unreadable
 from kinto_notify.telemetry import Telemetry
 
-#: Deliveries to a script, so that it stays under some milliseconds.
-STEP = 500
+#: Deliveries to a script, so that it stays under some milliseconds; and to the first one of a lease.
+STEP, FIRST_STEP = 500, 16
 #: Digests to a lease: their lines are in memory at once.
 BATCH = 64
 #: So long the loop may be kept from its other work between two mails.
-TURN_S = 0.005
+TURN_S = 0.002
 #: A digest that was leased so often is composed alone: perhaps its template never ends, and the watchdog did it.
 WORN_LEASES = 2
 #: One that ended so many daemons while it was composed alone is buried. Faults of Redis never count: they end nobody.
@@ -82,7 +82,8 @@ class Digester:
 
     async def _compose(self, digests: Sequence[FrozenDigest]) -> None:
         steps: list[Step] = []
-        turn = 0.0
+        # The first ones go to sessions that may be idle, while the others are made.
+        turn, most = 0.0, FIRST_STEP
         for digest in digests:
             # A large mail takes 50 ms: sessions and signals must not wait for all. Small ones are made in a row.
             if time.monotonic() >= turn:
@@ -98,9 +99,9 @@ class Digester:
                     break
                 if step is None:
                     break
-                if steps and sum(len(one.addressed) for one in steps) + len(step.addressed) > STEP:
+                if steps and sum(len(one.addressed) for one in steps) + len(step.addressed) > most:
                     await self._fan_out(steps)
-                    steps = []
+                    steps, most = [], STEP
                 steps.append(step)
         if steps:
             await self._fan_out(steps)

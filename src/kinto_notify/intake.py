@@ -6,6 +6,7 @@ atomic `file` per batch. A malformed entry becomes a dead letter in the same ste
 an entry, they are raised as `StoreUnavailable` and the entries stay pending.
 """
 
+import asyncio
 import contextlib
 import time
 from collections import deque
@@ -29,10 +30,12 @@ from kinto_notify.telemetry import Telemetry
 WORN_DELIVERIES = 5
 #: One that ended so many daemons while it was handled alone is buried. Faults of Redis never count: they do not end us.
 FATAL_TIMES = 3
-#: The loop must turn, and Redis too: no batch takes longer to sort, nor holds more bytes of lines, than one entry more
-#: than this. A plural delete of thousands of objects with many subscriptions would take seconds and 50 MB.
-TURN_S = 0.1
+#: Redis must turn too: no batch takes longer to sort, nor holds more bytes of lines, than one entry more than this. A
+#: plural delete of thousands of objects with many subscriptions would take seconds and 50 MB.
+BATCH_S = 0.1
 BATCH_BYTES = 1024 * 1024
+#: So long the loop may be kept from its other work between two entries.
+TURN_S = 0.002
 #: How often we look for entries of daemons that died, and trim what everybody has read and look for what is stranded.
 CLAIM_EVERY_S = 15.0
 TIDY_EVERY_S = 5.0
@@ -143,8 +146,13 @@ class Intake:
         filed: list[Filed] = []
         poison: list[Poison] = []
         taken: list[Entry] = []
-        size, until = 0, time.monotonic() + TURN_S
+        size, turn = 0, time.monotonic()
+        until = turn + BATCH_S
         while self._read and (not taken or (time.monotonic() < until and size < BATCH_BYTES)):
+            if time.monotonic() >= turn + TURN_S:
+                # Sessions wait for their next message.
+                await asyncio.sleep(0)
+                turn = time.monotonic()
             if self._read[0].delivered > WORN_DELIVERIES:
                 if not taken:
                     await self._file_alone(self._read[0])

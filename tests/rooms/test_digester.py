@@ -10,7 +10,7 @@ from kinto_notify.address import Mailbox
 from kinto_notify.compose.composer import Composer
 from kinto_notify.demo.servers import RedisServer
 from kinto_notify.digest import FrozenDigest
-from kinto_notify.digester import FATAL_TIMES, STEP, TURN_S, WORN_LEASES, Digester
+from kinto_notify.digester import FATAL_TIMES, FIRST_STEP, STEP, TURN_S, WORN_LEASES, Digester
 from kinto_notify.errors import StoreUnavailable
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
@@ -51,6 +51,32 @@ async def test_the_loop_turns_between_two_mails(client: Client) -> None:
     turning.cancel()
     assert len(set(at_each)) == 20
     assert (await overview(client)).deliveries == 20
+
+
+async def test_the_first_mails_are_on_their_way_while_the_others_are_composed(client: Client) -> None:
+    """Sessions may be idle: they wait for a few mails, not for all that were due."""
+    stream = Stream(client, "one")
+    await stream.ensure_group()
+    (entry,) = await entries(client, stream, 1)
+    await stream.file([filed(entry, *(filing("r", to=key(group=str(number))) for number in range(40)))], [])
+    composer, composed, at_hand = Composer(sender=SENDER), 0, []
+
+    def composing() -> Composer:
+        nonlocal composed
+        composed += 1
+        return composer
+
+    digester = Digester(
+        Digests(client),
+        Alone(client),
+        composing,
+        Telemetry(),
+        bounce_address="b@example.org",
+        ready=lambda: at_hand.append(composed),
+    )
+    assert await digester.work() == 40
+    assert at_hand == [FIRST_STEP + 1, 40]
+    assert (await overview(client)).deliveries == 40
 
 
 async def due(client: Client, *groups: str) -> list[FrozenDigest]:

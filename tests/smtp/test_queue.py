@@ -230,6 +230,19 @@ async def test_a_caller_may_bring_more_than_there_are_sessions_where_it_pays(ser
     assert pool.room(0) == 0
 
 
+async def test_who_may_bring_more_hears_of_it_as_soon_as_a_session_is_open(server: SmtpServer) -> None:
+    """With the first message already the next one is announced: the relay need not have taken one before."""
+    server.script["mail"] = say("250 in a moment", gate=asyncio.Event())
+    pool, heard = Pool(parse_relays(server.url), sessions=4), asyncio.Event()
+    pool.roomier = heard.set
+    sent = sending(pool, "ann")
+    async with asyncio.timeout(10):
+        await heard.wait()
+    assert pool.room(1) == (15 if "PIPELINING" in server.extensions else 3)
+    await pool.close()
+    await asyncio.gather(*sent, return_exceptions=True)
+
+
 async def test_messages_go_one_behind_the_other_over_tls(tmp_path: Path) -> None:
     context, ca = tls_contexts("127.0.0.1")
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")

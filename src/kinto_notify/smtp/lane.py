@@ -31,6 +31,11 @@ class Lane:
         self._answered = float("-inf")
         self._streak = Streak()
 
+    def opened(self, now: float, *, pipelines: bool) -> None:
+        """Note that a session was opened: the relay has answered. Does it take commands together?"""
+        self.pipelines = pipelines
+        self._answered = now
+
     def reviewed(self, verdict: Verdict, recipient: str) -> Verdict:
         """Return the verdict, or a fault of the relay where it refuses one recipient after the other alike."""
         if isinstance(verdict, Refused) and verdict.reply.phase == Phase.RCPT:

@@ -43,6 +43,8 @@ class Pool:
         self._resolver = resolver or Resolver()
         self._tls = tls_context(ca) if any(relay.tls is not Tls.CLEAR for relay in relays) else None
         self._slots = Slots(self._lanes, sessions, timeouts, self._gone)
+        #: Called where there may be more `room` though nothing has ended: a relay turns out to take messages together.
+        self.roomier: Callable[[], None] = lambda: None
         #: All that may count at a relay: those that open, work, rest, or say good-bye.
         self._all: set[Session] = set()
         self._shelf = Shelf(timeouts.idle, self._gone)
@@ -213,7 +215,8 @@ class Pool:
                 if not session.connected:
                     self._all.discard(session)
             if fault is None:
-                lane.pipelines = session.pipelines
+                lane.opened(time.monotonic(), pipelines=session.pipelines)
+                self.roomier()
                 return session
             if self._crowded(relay, fault):
                 return None
