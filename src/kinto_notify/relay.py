@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 #: Looking at the outbox this often costs a worker nothing; waking the thread from each write cost 25 % of the write.
 _POLL_SECONDS = 0.05
 #: A table is asked in a transaction of its own, for the driver's work in this process: for several writes at once.
-_TABLE_POLL_SECONDS = 0.2
+_TABLE_POLL_SECONDS = 0.4
 _UPKEEP_SECONDS = 1.0
 #: Between two full batches of a backlog the requests have the interpreter to themselves.
 _BREATHE_SECONDS = 0.01

@@ -159,7 +159,7 @@ def test_a_savepoint_rolled_back_takes_its_events_along(make_app: MakeApp, strea
     savepoint = joined.savepoint()
     joined.add(second)
     savepoint.rollback()
-    assert [event.captured for event in joined._events] == [first]
+    assert [captured for captured, _ in joined._events] == [first]
 
 
 def test_what_follows_a_savepoint_from_before_our_time_is_notified(make_app: MakeApp, stream: StreamReader) -> None:

@@ -14,7 +14,7 @@ import marshal
 from typing import Any
 
 from kinto_notify import wire
-from kinto_notify.outbox.capture import Captured, Origin, id_of, modified
+from kinto_notify.outbox.capture import Captured, Origin, id_of, modified, new
 from kinto_notify.outbox.resource import container_uri, storage_parent
 from kinto_notify.outbox.split import DEPTH, Entry, Place, entries_again
 from kinto_notify.outbox.tell import Told, tell, title_of
@@ -48,7 +48,8 @@ def brief(captured: Captured) -> list[Entry]:
     if len(body) > wire.MAX_ENTRY_BYTES:
         return []
     # `replace` returns what has nothing to replace as it is.
-    return [Entry(event_id or wire.new_id(), b"M%b." % body.replace(_ESCAPE, _ESCAPED).replace(b"\n", _LINE))]
+    row = b"M%b." % body.replace(_ESCAPE, _ESCAPED).replace(b"\n", _LINE)
+    return [new(Entry, (event_id or wire.new_id(), row))]
 
 
 def complete(entry: Entry) -> list[Entry]:

@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pyramid.httpexceptions import HTTPServiceUnavailable
 
@@ -61,10 +61,8 @@ class Terms:
     encode: Callable[[Captured], list[Entry]] = entries
 
 
-class _Event(NamedTuple):
-    captured: Captured
-    #: None until it is known which changes are left.
-    entries: list[Entry] | None
+#: An event, and its entries: None until it is known which changes are left.
+_Event = tuple[Captured, list[Entry] | None]
 
 
 class Joined:
@@ -97,20 +95,20 @@ class Joined:
         """Take one more event of this transaction, as it is now: nothing that happens to its objects later shows."""
         if self._asks:
             impacted = json.loads(wire.encode(captured.impacted, DEPTH))
-            self._events.append(_Event(captured._replace(impacted=impacted), None))
+            self._events.append((captured._replace(impacted=impacted), None))
         else:
-            self._events.append(_Event(captured, self._terms.encode(captured)))
+            self._events.append((captured, self._terms.encode(captured)))
 
     def drop_rolled_back(self) -> None:
         """Keep only what storage confirms. Called before the commit, when all events of the request are known."""
         compared = list(self._events)
         try:
-            kept = survivors_of([event.captured for event in compared], self._terms.storage)
+            kept = survivors_of([captured for captured, _ in compared], self._terms.storage)
         except Exception:
             # Keeping all may tell of a change that was rolled back; dropping all would lose real ones.
             logger.exception("kinto-notify could not compare a batch with storage; all its changes are notified")
             return
-        self._events[:] = [event._replace(captured=left) for event, left in zip(compared, kept, strict=True)]
+        self._events[:] = [(left, made) for left, (_, made) in zip(kept, compared, strict=True)]
 
     def write_early(self) -> None:
         """Write the entries down while Kinto's session is open: one that wrote nothing ends before the vote."""
@@ -207,7 +205,7 @@ class Joined:
         """Write down what to ask storage to learn whether this transaction committed; an entry in brief says it."""
         if not self._terms.storage.outlives_process():
             return ""
-        return json.dumps([probe for event in events for probe in probes(event.captured, _PROBES)][-_PROBES:])
+        return json.dumps([probe for captured, _ in events for probe in probes(captured, _PROBES)][-_PROBES:])
 
 
 class Savepoint:

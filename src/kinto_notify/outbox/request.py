@@ -10,7 +10,7 @@ from typing import Any
 import transaction
 from transaction.interfaces import NoTransaction
 
-from kinto_notify.outbox.capture import Origin
+from kinto_notify.outbox.capture import Origin, new
 
 _MAX_AGENT = 500
 _MAX_ROOTS = 32
@@ -80,7 +80,7 @@ def origin_of(request: Any, event_id: str) -> Origin:
         place = environ.get("wsgi.url_scheme"), host, environ.get("SCRIPT_NAME")
         url = roots.get(place) or _root_url(request, place, roots)
         agent = environ.get("HTTP_USER_AGENT", "")[:_MAX_AGENT]
-        known = Origin(event_id, url, request.client_addr or "", agent)
+        known = new(Origin, (event_id, url, request.client_addr or "", agent))
         request.__dict__["kinto_notify_origin"] = known
     return known
 
