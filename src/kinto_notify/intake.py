@@ -1,9 +1,9 @@
 """Intake: stream entry → validated event → filed under its digests.
 
 In: entries of the stream (our own pending ones first, after every error; those of the dead; then new ones; now and then
-those that are pending with nobody, since somebody deleted their consumer). Out: one
-atomic `file` per batch. A malformed entry becomes a dead letter in the same step; faults of Redis never count against
-an entry, they are raised as `StoreUnavailable` and the entries stay pending.
+those that are pending with nobody, since somebody deleted their consumer). Out: one atomic `file` per batch, while the
+next one is read and sorted. A malformed entry becomes a dead letter in the same step; faults of Redis never count
+against an entry, they are raised as `StoreUnavailable` and the entries stay pending.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from kinto_notify.errors import MalformedEntry, StoreUnavailable
 from kinto_notify.event import Event, parse_entry
 from kinto_notify.filing import Tell, file_event
 from kinto_notify.hook_book import Remark
+from kinto_notify.in_flight import InFlight
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import RefusedByRedis
 from kinto_notify.store.preferences import Preferences
@@ -88,6 +89,7 @@ class Intake:
         self._unnoted: list[Remark] = []
         # Read, and not filed yet.
         self._read: deque[Entry] = deque()
+        self._filing = InFlight()
         # What an error left half-way is pending and ours: until that is done nothing new is read.
         self._recovering = True
         self._next_claim = 0.0
@@ -102,15 +104,18 @@ class Intake:
         try:
             lost = 0
             if not self._read:
-                lost = await self._receive(await self._next(wait=wait))
+                lost = await self._receive(await self._next(wait=wait and not self._filing))
             await self._look_at_wishes()
             await self._look_at_time()
             filed = await self._file_some()
+            if not self._stream.plenty:
+                await self._filing.ended()
             found = await self._tidy()
         except BaseException:
             # What is in hand is pending too.
             self._read.clear()
             self._recovering = True
+            await self._filing.give_up()
             raise
         return lost + filed + found
 
@@ -118,6 +123,7 @@ class Intake:
         """File what was read already, and read no more."""
         while self._read:
             await self._file_some()
+        await self._filing.ended()
 
     async def _look_at_wishes(self) -> None:
         """Learn who wants one mail a day; a second is soon enough, and `fan_out` looks at the rest."""
@@ -155,6 +161,7 @@ class Intake:
                 turn = time.monotonic()
             if self._read[0].delivered > WORN_DELIVERIES:
                 if not taken:
+                    await self._filing.ended()
                     await self._file_alone(self._read[0])
                     self._read.popleft()
                     return 1
@@ -164,7 +171,9 @@ class Intake:
             filed += good
             poison += bad
             size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
-        await self._file(taken, filed, poison)
+        if taken:
+            # While Redis is at it we read and sort the next ones.
+            await self._filing.start(self._file(taken, filed, poison))
         await self._tell_of_hooks()
         return len(taken)
 
@@ -268,15 +277,8 @@ def sort(
                 event, catalogue.subscriptions_of(event), catalogue.allows, tell or catalogue.hooks.tell
             )
             # No change can be younger than its entry: the clocks of two hosts differ.
-            filed.append(
-                Filed(
-                    entry.id,
-                    event.id,
-                    made // HOUR_MS,
-                    min(made, entry.added),
-                    tuple(with_dailies(filings, dailies or {})),
-                )
-            )
+            told = tuple(with_dailies(filings, dailies or {}))
+            filed.append(Filed(entry.id, event.id, made // HOUR_MS, min(made, entry.added), told))
         except MalformedEntry as fault:
             poison.append(Poison(entry, str(fault)))
         except Exception as fault:  # noqa: BLE001 - a poison event: whatever it raises, the others must go on

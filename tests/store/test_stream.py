@@ -1,5 +1,8 @@
 """The stream: whose entries are whose, what is trimmed, and which consumers stay."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
 from kinto_notify.address import Mailbox
@@ -10,7 +13,7 @@ from kinto_notify.intake import FATAL_TIMES, WORN_DELIVERIES, Intake
 from kinto_notify.store.alone import Alone
 from kinto_notify.store.client import Client
 from kinto_notify.store.dead import DeadLetters
-from kinto_notify.store.stream import CLAIM_IDLE_MS, Stream
+from kinto_notify.store.stream import CLAIM_IDLE_MS, MAX_COUNT, Entry, Filed, FilingResult, Poison, Stream
 from kinto_notify.subscription import Presentation, Subscription
 from kinto_notify.telemetry import Telemetry
 from support.events import change, event, fields
@@ -103,6 +106,62 @@ async def test_r01_faults_of_redis_never_bury_what_is_handled_alone(
     assert await DeadLetters(client).count() == 0
     assert (await client.hash("totals"))["events"] == b"1"
     assert await client.hash("alone") == {}
+
+
+class Halting(Stream):
+    """A stream whose filings wait until they are let go, and whose second one Redis does not take."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client, "one")
+        self.filings, self.go_on, self.read_again = 0, asyncio.Event(), asyncio.Event()
+
+    async def read(self, *, wait: bool = True) -> list[Entry]:
+        found = await super().read(wait=wait)
+        if self.filings:
+            self.read_again.set()
+        return found
+
+    async def file(self, filed: Sequence[Filed], poison: Sequence[Poison]) -> FilingResult:
+        self.filings += 1
+        await self.go_on.wait()
+        if self.filings == 2:
+            raise StoreUnavailable("away")
+        return await super().file(filed, poison)
+
+
+async def test_the_next_batch_is_read_while_one_is_filed_and_a_fault_of_that_loses_none(
+    client: Client, catalogue: Catalogue
+) -> None:
+    stream = Halting(client)
+    intake = Intake(stream, Alone(client), lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+    for number in range(2 * MAX_COUNT + 1):
+        await client.redis.xadd(client.stream, fields(event(change(str(number)))))
+    assert await intake.work(wait=False) == MAX_COUNT
+    meanwhile = asyncio.create_task(intake.work(wait=False))
+    async with asyncio.timeout(10):
+        await stream.read_again.wait()
+    assert (stream.filings, await client.hash("totals")) == (1, {})
+    stream.go_on.set()
+    assert await meanwhile == MAX_COUNT
+    with pytest.raises(StoreUnavailable):
+        await intake.work(wait=False)
+    while await intake.work(wait=False):
+        pass
+    assert (await client.hash("totals"))["events"] == str(2 * MAX_COUNT + 1).encode()
+    assert await stream.pending() == []
+
+
+async def test_a_drain_waits_for_what_is_being_filed(client: Client, catalogue: Catalogue) -> None:
+    stream = Halting(client)
+    intake = Intake(stream, Alone(client), lambda: catalogue, Telemetry(), keep_ms=60_000, due=lambda delay: None)
+    for number in range(MAX_COUNT):
+        await client.redis.xadd(client.stream, fields(event(change(str(number)))))
+    assert await intake.work(wait=False) == MAX_COUNT
+    ending = asyncio.create_task(intake.finish())
+    await asyncio.sleep(0)
+    stream.go_on.set()
+    await ending
+    assert (await client.hash("totals"))["events"] == str(MAX_COUNT).encode()
 
 
 async def test_what_is_noted_of_entries_handled_alone_has_an_age(client: Client, stream: Stream) -> None:

@@ -107,6 +107,8 @@ class Stream:
         self._client = client
         self._name = name
         self._count = MAX_COUNT
+        #: Whether the last question for entries brought as many as it asked for: there are more, most likely.
+        self.plenty = False
         self._cursor = "0-0"
 
     async def ensure_group(self) -> None:
@@ -144,6 +146,7 @@ class Stream:
             )
         # An entry that was trimmed while it was pending comes back without fields.
         entries = [Entry(key.decode(), fields or {}) for _, found in cast(_Told, told or []) for key, fields in found]
+        self.plenty = len(entries) >= count
         if entries:
             average = max(1, sum(entry.size for entry in entries) // len(entries))
             self._count = max(MIN_COUNT, min(READ_BUDGET_BYTES // average, MAX_COUNT))
@@ -243,12 +246,9 @@ class Stream:
             told = await self._client.run("audit", self._client.stream, [GROUP, _AUDITED])
             assert isinstance(told, list)
             if len(told) > 1 or not told[0]:
-                return [Entry(key.decode(), _pairwise(flat), _UNKNOWN_TIMES) for key, flat in told[1:]]
+                found = ((key.decode(), dict(zip(flat[::2], flat[1::2], strict=True))) for key, flat in told[1:])
+                return [Entry(key, fields, _UNKNOWN_TIMES) for key, fields in found]
         return []
-
-
-def _pairwise(flat: Sequence[bytes]) -> Fields:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _arguments(client: Client, filed: Sequence[Filed], poison: Sequence[Poison], now: int) -> list[Argument]:
