@@ -27,7 +27,7 @@ from kinto_notify.outbox.hooks import HookFinder
 from kinto_notify.outbox.joined import Joined, Terms, TwoPhaseOutbox, written
 from kinto_notify.outbox.naming import Naming
 from kinto_notify.outbox.process import WRITTEN
-from kinto_notify.outbox.request import origin_of, partly_rolled_back, remember_begin, root_of, transaction_of
+from kinto_notify.outbox.request import origin_of, own_of, partly_rolled_back, remember_begin, root_of, transaction_of
 from kinto_notify.outbox.settings import OutboxSettings, read_settings
 from kinto_notify.outbox.split import entries
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
@@ -121,7 +121,7 @@ class Listener:
             self._table,
         )
         #: An event that we have taken bears it.
-        self._mark = sys.intern(f"_kinto_notify {settings.namespace} {settings.url}")
+        self._mark = f"_kinto_notify_{hash((settings.namespace, settings.url)):x}"
         self._finder = HookFinder(self._storage.read, self._storage.collections, registry.settings, self._left_out)
         self._naming = Naming().of
         self._hooks = self._find_hooks if settings.hooks else None
@@ -143,9 +143,7 @@ class Listener:
     def __call__(self, event: Any) -> None:
         """Capture one event. Never raises, unless it is strict: a fault of ours is not the writer's."""
         try:
-            # With `includes` and `event_listeners` both, or the listener named twice, one event comes here twice.
-            if not hasattr(event, self._mark):
-                setattr(event, self._mark, True)
+            if not self._taken_before(event):
                 self._capture(event)
         except Exception:
             self._counters.count("capture_faults")
@@ -153,10 +151,23 @@ class Listener:
             if self._strict:
                 raise HTTPServiceUnavailable from None
 
+    def _taken_before(self, event: Any) -> bool:
+        """With `includes` and `event_listeners` both, or the listener named twice, one event comes here twice."""
+        # Not by its attributes: an event of somebody else's may refuse them, or answer for all.
+        own = getattr(event, "__dict__", None)
+        if type(own) is not dict:
+            # Nowhere to leave a mark: twice is better than never.
+            return False
+        # A copy has the mark, too.
+        if own.get(self._mark) == id(event):
+            return True
+        own[self._mark] = id(event)
+        return False
+
     # The writer waits for all that follows: a call more is felt, where the processor has none of it at hand.
 
     def _capture(self, event: Any) -> None:
-        request = root_of(event.request)
+        request = root_of(getattr(event, "request", None))
         event_id = wire.new_id()
         captured = capture(event, origin_of(request, event_id), self.settings, event_id, self._naming, self._hooks)
         if captured is None:
@@ -168,13 +179,14 @@ class Listener:
             self._without_transaction(captured)
             return
         # Not in the transaction's own data: asking for what is not there yet raises twice, in each write.
-        joined = request.__dict__.get(self._joined)
+        own = own_of(request)
+        joined = own.get(self._joined)
         if joined is None or not joined.takes_part_in(transaction):
-            request.__dict__[self._joined] = joined = self._join(transaction, manager, request)
+            own[self._joined] = joined = self._join(transaction, manager, own)
         joined.add(captured)
 
-    def _join(self, transaction: Any, manager: Any, request: Any) -> Joined:
-        asks = partly_rolled_back(request, transaction)
+    def _join(self, transaction: Any, manager: Any, own: Mapping[str, Any]) -> Joined:
+        asks = partly_rolled_back(own, transaction)
         joined = Joined(self._terms, manager, transaction, asks=asks)
         transaction.join(joined)
         if asks:

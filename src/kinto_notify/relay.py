@@ -58,24 +58,23 @@ class Relay:
         self._counters = counters
         self._retention = retention
         self._pid = 0
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def ensure_running(self) -> None:
         """Start the thread if this process has none yet; costs next to nothing where it has."""
-        if self._pid == os.getpid():
+        pid = os.getpid()
+        if self._pid == pid:
             return
-        if self._pid:
-            # Forked: the parent's lock may have been held by a thread that is not here.
-            self._lock = threading.Lock()
-        with self._lock:
-            if self._pid == os.getpid():
+        # Of each process its own: a parent's may be held, by a thread that is not here.
+        with self._locks.setdefault(pid, threading.Lock()):
+            if self._pid == pid:
                 return
             self._stop = threading.Event()
             self._thread = threading.Thread(target=self._run, name="kinto-notify-relay", daemon=True)
             self._thread.start()
-            self._pid = os.getpid()
+            self._pid = pid
             atexit.register(self.stop)
 
     def stop(self) -> None:

@@ -27,6 +27,7 @@ from kinto_notify.outbox.capture import Captured, capture
 from kinto_notify.outbox.joined import survivors_of
 from kinto_notify.outbox.request import (
     origin_of,
+    own_of,
     partly_rolled_back,
     remember_begin,
     root_of,
@@ -133,7 +134,7 @@ class SmtpListener:
         except KeyError:
             events = []
             transaction.set_data(self, events)
-            if partly_rolled_back(request, transaction):
+            if partly_rolled_back(own_of(request), transaction):
                 transaction.addBeforeCommitHook(self._drop_rolled_back, args=(events,))
             transaction.addAfterCommitHook(self._after, args=(events,))
         events.append(captured)

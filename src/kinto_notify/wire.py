@@ -66,7 +66,7 @@ _id_lock = threading.Lock()
 #: The last id's milliseconds, and those with which an id began last; what all of this process' ids have in the middle,
 #: and what counts them.
 _id_ms, _id_middle, _id_count = 0, "", count()
-_id_minute, _id_beginning = -1, ""
+_id_beginning = (-1, "")
 
 
 #: The process that all this is of.
@@ -91,7 +91,7 @@ def new_id(now_ms: int | None = None) -> str:
     Of the 74 bits after the time, 26 are the process' and 48 are counted up from a random number: drawing all of them
     for each id, and printing 128 bits, cost a write twice as much.
     """
-    global _id_ms, _id_minute, _id_beginning
+    global _id_ms, _id_beginning
     ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     # Asked each time: uWSGI forks its workers without telling Python, and their ids would be the same.
     if os.getpid() != _id_process:
@@ -100,10 +100,12 @@ def new_id(now_ms: int | None = None) -> str:
         # The clock may go back; the ids do not.
         _id_ms = ms = max(ms, _id_ms)
         number = next(_id_count)
-        if ms >> 16 != _id_minute:
-            _id_minute = ms >> 16
-            _id_beginning = f"{_id_minute & 0xFFFFFFFF:08x}-"
-        return "%s%04x-%s-%012x" % (_id_beginning, ms & 0xFFFF, _id_middle, number)  # noqa: UP031 - half the time
+    # In one piece: whoever looks at it at the same time sees the one or the other.
+    minute, beginning = _id_beginning
+    if ms >> 16 != minute:
+        beginning = f"{ms >> 16 & 0xFFFFFFFF:08x}-"
+        _id_beginning = ms >> 16, beginning
+    return "%s%04x-%s-%012x" % (beginning, ms & 0xFFFF, _id_middle, number)  # noqa: UP031 - half the time
 
 
 def id_after(event_id: str, place: int) -> str:

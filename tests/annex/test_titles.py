@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import webtest
 
+from kinto_notify.outbox import naming
 from kinto_notify.outbox.capture import Captured, Origin
 from kinto_notify.outbox.naming import hints
 from kinto_notify.outbox.split import entries
@@ -127,3 +129,16 @@ def test_hints_of_an_event_in_parts_are_in_each_of_them() -> None:
     ]
     assert len(parts) == 3
     assert all((part["title_fields"], part["title"]) == (pointers, "No. 0") for part in parts)
+
+
+def test_a_schema_that_names_nothing_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write must not walk it each time, whatever it says."""
+    read: list[object] = []
+    monkeypatch.setattr(naming, "hints", lambda metadata: read.append(metadata) or ())
+    metadata = {"schema": {"required": ["n"]}, "last_modified": 1}
+    request = SimpleNamespace(bound_data={"collections": {"/buckets/b/collections/c": metadata}})
+    payload = {"resource_name": "record", "bucket_id": "b", "collection_id": "c"}
+    known = naming.Naming()
+    for _ in range(3):
+        assert known.of(SimpleNamespace(request=request, payload=payload)) == ()
+    assert read == [metadata]

@@ -81,11 +81,15 @@ def capture(
     return new(Captured, (now, name, payload, impacted, origin, None, extra, found, titles, event_id))
 
 
+_MAX_NAMES = 64
 #: How each class of events is called.
 _names: dict[type, str] = {}
 
 
 def _name_of(kind: type) -> str:
+    if len(_names) >= _MAX_NAMES:
+        # Somebody makes a class for each event.
+        _names.clear()
     _names[kind] = name = f"{kind.__module__}.{kind.__qualname__}"
     return name
 
@@ -115,7 +119,8 @@ def modified(item: Mapping[str, Any], state: str) -> int | None:
 
 def _extra(event: Any) -> dict[str, Any]:
     """Return the public scalar attributes of a further Pyramid event, such as a reviewer's comment."""
-    named = [(key, value) for key, value in vars(event).items() if not key.startswith("_")]
+    own = getattr(event, "__dict__", None)
+    named = [(key, value) for key, value in own.items() if not key.startswith("_")] if type(own) is dict else []
     scalars = [(key, value) for key, value in named if isinstance(value, (str, int, float, bool))]
     return dict(scalars[:_MAX_EXTRA])
 

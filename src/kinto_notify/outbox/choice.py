@@ -9,7 +9,7 @@ from typing import Any
 
 from kinto_notify.errors import ConfigError, OutboxUnavailable
 from kinto_notify.outbox.counters import Counters
-from kinto_notify.outbox.postgresql import Table
+from kinto_notify.outbox.postgresql import Table, too_old
 from kinto_notify.outbox.settings import OutboxSettings
 from kinto_notify.outbox.spool_outbox import SpoolOutbox
 from kinto_notify.outbox.storage import database_client
@@ -89,7 +89,7 @@ def _storage_lacks(settings: OutboxSettings, registry: Any) -> str:
         return _NO_DATABASE
     if client.commit_manually:
         return "transaction_per_request is off, so each change is committed by itself"
-    return ""
+    return too_old()
 
 
 def _table_lacks(settings: OutboxSettings) -> str:

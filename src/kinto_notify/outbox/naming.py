@@ -33,7 +33,7 @@ class Naming:
         try:
             payload = getattr(event, "payload", None)
             # Cliquet, and a further event of somebody else's, have nothing bound.
-            bound = getattr(event.request, "bound_data", None)
+            bound = getattr(getattr(event, "request", None), "bound_data", None)
             if not payload or not bound or payload.get("resource_name") != "record":
                 return ()
             uri = f"/buckets/{payload.get('bucket_id')}/collections/{payload.get('collection_id')}"
@@ -42,7 +42,8 @@ class Naming:
             if not isinstance(metadata, dict) or not ("displayFields" in metadata or "schema" in metadata):
                 return ()
             version = (uri, metadata.get("last_modified"))
-            return self._known.get(version) or self._learn(version, metadata)
+            found = self._known.get(version)
+            return self._learn(version, metadata) if found is None else found
         except Exception:
             logger.exception("kinto-notify could not learn how the objects of %r are called", event)
             return ()

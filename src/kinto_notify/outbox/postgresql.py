@@ -180,6 +180,13 @@ def _library() -> Any:
     return sqlalchemy
 
 
+def too_old() -> str:
+    """Say so where SQLAlchemy has not what we call: older Kintos do not say which one they want."""
+    version: str = _library().__version__
+    known = tuple(int(number) for number in version.split(".")[:2])
+    return "" if known >= (1, 4) else f"SQLAlchemy {version} is too old, 1.4 or later is needed"
+
+
 def _missing(name: str) -> ConfigError:
     return ConfigError(
         f"{name} is not installed, which Kinto's database needs: pip install 'sqlalchemy<3' psycopg2-binary"

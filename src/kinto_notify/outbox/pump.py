@@ -63,7 +63,8 @@ class Trouble:
             return 0.0
         full = min(self._longest, _BACKOFF_FIRST * 2.0 ** min(self._attempts - 1, 10))
         # Half of it is random, so that many workers do not come back at once.
-        return full * (0.5 + random.random() / 2)  # noqa: S311 - not a secret
+        # Not of `random`, which workers that uWSGI forks have in common: they would all come back at once.
+        return full * (0.5 + random.SystemRandom().random() / 2)
 
     def met(self, fault: Exception | str) -> None:
         """Note a failed attempt, and why."""

@@ -4,13 +4,17 @@ In: the request of an event, which in a batch is a sub-request's. Out: the outer
 part of it was rolled back, and its `Origin`. Nothing here raises in a Kinto or Cliquet request.
 """
 
+import logging
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import transaction
 from transaction.interfaces import NoTransaction
 
 from kinto_notify.outbox.capture import Origin, new
+
+logger = logging.getLogger(__name__)
 
 _MAX_AGENT = 500
 _MAX_ROOTS = 32
@@ -45,9 +49,18 @@ def remember_begin(request: Any) -> None:
         request.__dict__["kinto_notify_began"] = weakref.ref(began) if began is not None else None
 
 
-def partly_rolled_back(request: Any, joined: Any) -> bool:
+def own_of(request: Any) -> dict[str, Any]:
+    """Return where a request keeps what is its own; a place that nobody keeps where it has none, or there is none."""
+    own = getattr(request, "__dict__", None)
+    return own if type(own) is dict else {}
+
+
+def partly_rolled_back(own: Mapping[str, Any], joined: Any) -> bool:
     """Tell whether a sub-request rolled back what was written before it: the transaction is another one then."""
-    began = request.__dict__.get("kinto_notify_began")
+    if not own:
+        # No request: nobody rolled back a part of it.
+        return False
+    began = own.get("kinto_notify_began")
     return began is None or began() is not joined
 
 
@@ -71,18 +84,27 @@ def cut_off(error: BaseException | None) -> bool:
 
 def origin_of(request: Any, event_id: str) -> Origin:
     """Describe the HTTP request, always the same: all events of a batch tell one id, that of the first of them."""
-    known: Origin | None = request.__dict__.get("kinto_notify_origin")
+    own = own_of(request)
+    known: Origin | None = own.get("kinto_notify_origin")
     if known is None:
-        environ = request.environ
-        # Building it costs as much as encoding the event, so it is kept.
-        roots = request.registry.__dict__.setdefault("kinto_notify_roots", {})
-        host = environ.get("HTTP_HOST") or (environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
-        place = environ.get("wsgi.url_scheme"), host, environ.get("SCRIPT_NAME")
-        url = roots.get(place) or _root_url(request, place, roots)
-        agent = environ.get("HTTP_USER_AGENT", "")[:_MAX_AGENT]
-        known = new(Origin, (event_id, url, request.client_addr or "", agent))
-        request.__dict__["kinto_notify_origin"] = known
+        try:
+            own["kinto_notify_origin"] = known = _origin(request, event_id)
+        except Exception:
+            # An event of somebody else's, with half a request or none. What has changed matters more than from where.
+            logger.warning("kinto-notify: an event has no whole request; it is notified without", exc_info=True)
+            return Origin(event_id, "", "", "")
     return known
+
+
+def _origin(request: Any, event_id: str) -> Origin:
+    environ = request.environ
+    # Building it costs as much as encoding the event, so it is kept.
+    roots = request.registry.__dict__.setdefault("kinto_notify_roots", {})
+    host = environ.get("HTTP_HOST") or (environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
+    place = environ.get("wsgi.url_scheme"), host, environ.get("SCRIPT_NAME")
+    url = roots.get(place) or _root_url(request, place, roots)
+    agent = environ.get("HTTP_USER_AGENT", "")[:_MAX_AGENT]
+    return new(Origin, (event_id, url, request.client_addr or "", agent))
 
 
 def _root_url(request: Any, place: tuple[Any, ...], roots: dict[tuple[Any, ...], str]) -> str:

@@ -195,10 +195,15 @@ class SpoolOutbox:
     def _here(self) -> Process:
         pid = os.getpid()
         here = self._processes.get(pid)
-        if here is None:
-            for parent in list(self._processes.values()):
+        return self._begun(pid) if here is None else here
+
+    def _begun(self, pid: int) -> Process:
+        """Make this process's own. Several threads may come here first: each step is one for the interpreter."""
+        here = self._processes.setdefault(pid, Process())
+        for other in list(self._processes):
+            parent = self._processes.pop(other, None) if other != pid else None
+            if parent is not None:
                 parent.disown()
-            here = self._processes.setdefault(pid, Process())
         return here
 
     def _spool(self, here: Process) -> Spool:
