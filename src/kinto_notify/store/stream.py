@@ -20,7 +20,7 @@ CLAIM_IDLE_MS = 60_000
 #: What one read should bring. Redis counts entries, not bytes, so we go by the size of those before; where large ones
 #: follow upon small ones, the most that comes is 128 entries of 256 KiB.
 READ_BUDGET_BYTES = 4 * 1024 * 1024
-MIN_COUNT, MAX_COUNT = 10, 128
+MIN_COUNT, FEW, MAX_COUNT = 10, 16, 128
 HOUR_MS = 3_600_000
 _MINUTE_MS = 60_000
 #: A consumer that has not asked for so long is gone for good: a daemon asks every second.
@@ -107,9 +107,9 @@ class Stream:
         self._client = client
         self._name = name
         self._count = MAX_COUNT
-        #: Whether the last question for entries brought as many as it asked for: there are more, most likely.
+        #: Whether the last reading brought all that was asked for: there is more, most likely.
         self.plenty = False
-        self._cursor = "0-0"
+        self._few, self._cursor = FEW, "0-0"
 
     async def ensure_group(self) -> None:
         """Make the group if it is not there; from the stream's beginning, so that nothing is skipped."""
@@ -122,7 +122,10 @@ class Stream:
 
     async def read(self, *, wait: bool = True) -> list[Entry]:
         """Read new entries; waits up to a second for the first if asked to. They are pending until they are filed."""
-        return await self._read(">", self._count, BLOCK_MS if wait else None)
+        found = await self._read(">", min(self._few, self._count), BLOCK_MS if wait else None)
+        # Few first, since sessions may be idle and wait for what is filed of them; then twice as many each time.
+        self._few = min(2 * self._few, MAX_COUNT) if self.plenty else FEW
+        return found
 
     async def pending(self, after: str = "0") -> list[Entry]:
         """Read our own pending entries after a stream id: what an error or a crash left half-way."""
@@ -177,13 +180,10 @@ class Stream:
         """Remove consumers that have been silent for a day and have nothing pending; return how many."""
         async with translated():
             told = await self._client.redis.xinfo_consumers(self._client.stream, GROUP)
-        removed = 0
-        for one in told:
-            name = one["name"].decode()
-            if name != self._name and one["idle"] > _SILENT_MS and not one["pending"]:
-                await self._client.run("leave", self._client.stream, [GROUP, name])
-                removed += 1
-        return removed
+        silent = [one["name"].decode() for one in told if one["idle"] > _SILENT_MS and not one["pending"]]
+        for name in (gone := [name for name in silent if name != self._name]):
+            await self._client.run("leave", self._client.stream, [GROUP, name])
+        return len(gone)
 
     async def position(self) -> str:
         """Return the id of the last entry that any daemon has read, `0-0` before the first; touches nothing."""
