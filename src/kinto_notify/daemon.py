@@ -47,6 +47,8 @@ from kinto_notify.web.site import site
 STALL_S = 45.0
 #: `run --once` waits so long for the rate; a command that hangs for hours helps nobody.
 _ONCE_RESTS_S = 60.0
+#: ... and looks so often whether Redis was told of the last ones.
+_TOLD_S = 0.005
 
 
 class Daemon:
@@ -281,6 +283,8 @@ class Daemon:
             pass
         await self._dead.sweep(await self._client.time())
         while not self._stop.is_set():
+            # What ends while we ask may have left something that is due, and that Redis has not heard of.
+            quiet = not self._courier.busy and not self._ledger.untold
             started = 0 if self._pool.fault is not None else await self._courier.start()
             if self._courier.busy:
                 await self._courier.wait_for_one(self._stop)
@@ -288,7 +292,9 @@ class Daemon:
                 raise TryLater(f"the rate lets no mail go for {self._courier.rest_s:.0f} s; what is due stays due")
             elif self._courier.rest_s:
                 await wait_for(self._stop, self._courier.rest_s)
-            elif not started:
+            elif quiet and not started:
                 break
+            elif not started:
+                await wait_for(self._stop, _TOLD_S)
         if self._pool.fault is not None:
             raise RelayFault(self._telemetry.masked(self._pool.fault))

@@ -43,9 +43,10 @@ TIDY_EVERY_S = 5.0
 LOOK_EVERY_S = 0.5
 #: Stands in an entry that was a dead letter (`revive.lua`).
 AGAIN = b"again"
+#: What is filed stands in Redis twice until the stream is trimmed: in seconds that would be tens of megabytes.
+MOST_UNTRIMMED = 1_000
 #: Days are measured: by what was said of the time so long ago.
 ASK_EVERY_S = 60.0
-#: Unless the settings say otherwise.
 TOO_OLD_MS = 7 * 86_400_000
 TOO_OLD = "too old to be news when it came: 'kinto-notify dead-letters retry' mails it all the same"
 
@@ -78,22 +79,20 @@ class Intake:
         self._too_old_ms = too_old_ms
         #: What was captured before this (ms) is not news any more.
         self._since = 0
-        self._next_question = 0.0
         self._due = due
         self._switched_off = switched_off
         self._remarks = remarks
         self._preferences = preferences
         self._dailies: Dailies = {}
         self._dailies_mark = ""
-        self._next_look = 0.0
         self._unnoted: list[Remark] = []
         # Read, and not filed yet.
         self._read: deque[Entry] = deque()
         self._filing = InFlight()
         # What an error left half-way is pending and ours: until that is done nothing new is read.
         self._recovering = True
-        self._next_claim = 0.0
-        self._next_tidying = 0.0
+        self._next_question = self._next_look = self._next_claim = 0.0
+        self._next_tidying, self._untrimmed = 0.0, 0
 
     async def step(self) -> None:
         """Read and file one batch; waits about a second for new entries when there is nothing to do."""
@@ -171,6 +170,7 @@ class Intake:
             filed += good
             poison += bad
             size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
+        self._untrimmed += len(taken)
         if taken:
             # While Redis is at it we read and sort the next ones.
             await self._filing.start(self._file(taken, filed, poison))
@@ -243,9 +243,11 @@ class Intake:
 
     async def _tidy(self) -> int:
         """Trim what everybody has read, and take in hand what is pending with nobody; return how many that were."""
-        if time.monotonic() < self._next_tidying:
+        if (late := time.monotonic() >= self._next_tidying) or self._untrimmed >= MOST_UNTRIMMED:
+            self._untrimmed = 0
+            await self._stream.trim(self._keep_ms)
+        if not late:
             return 0
-        await self._stream.trim(self._keep_ms)
         stranded = await self._stream.stranded()
         self._read.extend(stranded)
         # Where there is one there may be more, as soon as these are filed.
