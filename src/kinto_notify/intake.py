@@ -2,8 +2,7 @@
 
 In: entries of the stream (our own pending ones first, after every error; those of the dead; then new ones; now and then
 those that are pending with nobody, since somebody deleted their consumer). Out: one atomic `file` per batch, while the
-next one is read and sorted. A malformed entry becomes a dead letter in the same step; faults of Redis never count
-against an entry, they are raised as `StoreUnavailable` and the entries stay pending.
+next one is read and sorted. A malformed one becomes a dead letter in it. `StoreUnavailable` leaves all pending.
 """
 
 import asyncio
@@ -44,7 +43,8 @@ LOOK_EVERY_S = 0.5
 #: Stands in an entry that was a dead letter (`revive.lua`).
 AGAIN = b"again"
 #: What is filed stands in Redis twice until the stream is trimmed: in seconds that would be tens of megabytes.
-MOST_UNTRIMMED = 1_000
+#: Nor is more read beside a heavy batch, whose own memory is what counts then.
+MOST_UNTRIMMED_BYTES, HEAVY_BYTES = 4 * 1024 * 1024, 256 * 1024
 #: Days are measured: by what was said of the time so long ago.
 ASK_EVERY_S = 60.0
 TOO_OLD_MS = 7 * 86_400_000
@@ -53,7 +53,6 @@ TOO_OLD = "too old to be news when it came: 'kinto-notify dead-letters retry' ma
 
 class Intake:
     """The room that reads. `due` is told in how many ms the soonest digest that a batch touched is due.
-
     `switched_off` hears of each hook that is not asked any more; `remarks` keep what was refused of hooks.
     """
 
@@ -92,7 +91,7 @@ class Intake:
         # What an error left half-way is pending and ours: until that is done nothing new is read.
         self._recovering = True
         self._next_question = self._next_look = self._next_claim = 0.0
-        self._next_tidying, self._untrimmed = 0.0, 0
+        self._next_tidying, self._untrimmed, self._weight = 0.0, 0, 0
 
     async def step(self) -> None:
         """Read and file one batch; waits about a second for new entries when there is nothing to do."""
@@ -107,7 +106,7 @@ class Intake:
             await self._look_at_wishes()
             await self._look_at_time()
             filed = await self._file_some()
-            if not self._stream.plenty:
+            if not self._stream.plenty or self._weight > HEAVY_BYTES:
                 await self._filing.ended()
             found = await self._tidy()
         except BaseException:
@@ -170,7 +169,8 @@ class Intake:
             filed += good
             poison += bad
             size += sum(len(line) for one in good for filing in one.filings for line in filing.lines)
-        self._untrimmed += len(taken)
+        self._weight = sum(entry.size for entry in taken)
+        self._untrimmed += self._weight
         if taken:
             # While Redis is at it we read and sort the next ones.
             await self._filing.start(self._file(taken, filed, poison))
@@ -243,7 +243,7 @@ class Intake:
 
     async def _tidy(self) -> int:
         """Trim what everybody has read, and take in hand what is pending with nobody; return how many that were."""
-        if (late := time.monotonic() >= self._next_tidying) or self._untrimmed >= MOST_UNTRIMMED:
+        if (late := time.monotonic() >= self._next_tidying) or self._untrimmed >= MOST_UNTRIMMED_BYTES:
             self._untrimmed = 0
             await self._stream.trim(self._keep_ms)
         if not late:
