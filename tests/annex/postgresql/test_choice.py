@@ -104,6 +104,18 @@ def test_k21_without_the_table_kinto_does_not_start(
         make_pg_app(**wrong)
 
 
+def test_a_library_that_lacks_what_we_call_is_not_asked(
+    make_pg_app: MakeApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kinto 13.6 does not say which SQLAlchemy it wants, and starts with 1.3."""
+    monkeypatch.setattr("sqlalchemy.__version__", "1.3.24")
+    caplog.set_level(logging.INFO)
+    make_pg_app(outbox="auto")
+    assert "SQLAlchemy 1.3.24 is too old, 1.4 or later is needed" in caplog.text
+    with pytest.raises(ConfigurationError, match=r"SQLAlchemy 1\.3\.24 is too old"):
+        make_pg_app(outbox="postgresql")
+
+
 def test_each_change_committed_by_itself_is_not_for_the_table(make_pg_app: MakeApp) -> None:
     with pytest.raises(ConfigurationError, match="transaction_per_request is off"):
         make_pg_app(settings={"transaction_per_request": "false"})
