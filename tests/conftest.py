@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from kinto_notify import wire
 from support.mail_linter import faults_of_taken
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,8 +19,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _LONG = ("hooks", "chaos", "deploy", "systemd", "daemon", "web", "annex")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long ones first; tests of a file stay together, and in their order."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the long ones first where several run at once; tests of a file stay together, and in their order."""
+    if not hasattr(config, "workerinput"):
+        return
     here = Path(__file__).parent
     order = {room: number for number, room in enumerate(_LONG)}
     items.sort(key=lambda item: order.get(item.path.relative_to(here).parts[0], len(order)))
@@ -31,6 +34,14 @@ def every_mail_is_good() -> Iterator[None]:
     faults_of_taken()
     yield
     assert faults_of_taken() == []
+
+
+@pytest.fixture(autouse=True)
+def ids_of_today() -> Iterator[None]:
+    """Ids never go back in time; a test that puts the clock forward must not leave the next ones in its future."""
+    before = wire._id_ms
+    yield
+    wire._id_ms = before
 
 
 @pytest.fixture(autouse=True)
