@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from kinto_notify.demo.servers import RedisServer
@@ -40,20 +41,20 @@ def test_a_thread_that_comes_late_to_a_process_takes_nothing_from_the_first(spoo
     assert not written.closed
 
 
-def test_what_is_a_parents_is_given_up_once(spool: Path) -> None:
-    outbox = SpoolOutbox(SpoolDirectory(spool, "ns"), Counters(None))
-    inherited = outbox._spool(outbox._begun(os.getpid() + 1))
-    started = threading.Barrier(8)
-
-    def write() -> None:
-        started.wait()
-        outbox._here()
-
-    threads = [threading.Thread(target=write) for _ in range(8)]
+def at_once(number: int, what: Callable[[], object]) -> None:
+    """Let so many threads do it, all at the same moment."""
+    together = threading.Barrier(number)
+    threads = [threading.Thread(target=lambda: (together.wait(), what())) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_what_is_a_parents_is_given_up_once(spool: Path) -> None:
+    outbox = SpoolOutbox(SpoolDirectory(spool, "ns"), Counters(None))
+    inherited = outbox._spool(outbox._begun(os.getpid() + 1))
+    at_once(8, outbox._here)
     assert inherited.closed
     assert list(outbox._processes) == [os.getpid()]
 
@@ -63,17 +64,8 @@ def test_a_process_has_one_relay_however_many_come_first(spool: Path) -> None:
     for _ in range(20):
         relay = Relay(SpoolOutbox(SpoolDirectory(spool, "ns"), Counters(None)), None, None, Counters(None), 3600)
         # As in a child whose parent had one.
-        relay._pid, started = os.getpid() + 1, threading.Barrier(4)
-
-        def ask(relay: Relay = relay, started: threading.Barrier = started) -> None:
-            started.wait()
-            relay.ensure_running()
-
-        threads = [threading.Thread(target=ask) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        relay._pid = os.getpid() + 1
+        at_once(4, relay.ensure_running)
         assert threading.active_count() == before + 1
         relay.stop()
         assert threading.active_count() == before

@@ -42,7 +42,7 @@ def transaction_of(request: Any) -> tuple[Any, Any]:
 def remember_begin(request: Any) -> None:
     """At a new request: remember the transaction it begins with, to see later whether a sub-request ended it.
 
-    Requests are garbage of the cyclic kind: a transaction that they held on to would double the collector's work.
+    Requests are garbage of the cyclic kind: a transaction that one held on to would wait for the collector with it.
     """
     if not hasattr(request, "parent"):
         began = transaction_of(request)[1]

@@ -56,7 +56,7 @@ class Spool:
 
         `final`: nothing can stop the commit any more, they may go out at once. All of them are written, or none.
         """
-        at = time.time_ns() // 1_000_000
+        at = now_ms()
         kind = frame.FINAL if final else frame.PREPARED
         with self._lock:
             if self.full:
